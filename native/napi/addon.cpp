@@ -1,0 +1,44 @@
+// The addon's entry: gathers what each napi/ file exports.
+// SPDX-License-Identifier: Apache-2.0
+#include <napi.h>
+
+#include "core/cpu_features.h"
+#include "core/thread_pool.h"
+#include "napi/guard.h"
+#include "napi/testing/registry.h"
+
+namespace espalier {
+namespace {
+
+Napi::Value cpu_info(const Napi::CallbackInfo& info) {
+  const CpuFeatures& f = cpu_features();
+  Napi::Object out = Napi::Object::New(info.Env());
+  out.Set("model", f.model_name);
+  out.Set("physicalCores", f.physical_cores);
+  out.Set("logicalCpus", f.logical_cpus);
+  out.Set("threads", default_thread_count());
+  out.Set("isa", isa_name(current_isa()));
+  const std::vector<Isa> levels = isas_here();
+  Napi::Array isas = Napi::Array::New(info.Env(), levels.size());
+  for (size_t i = 0; i < levels.size(); ++i) isas[static_cast<uint32_t>(i)] = isa_name(levels[i]);
+  out.Set("isas", isas);
+  return out;
+}
+
+Napi::Value js_set_isa(const Napi::CallbackInfo& info) {
+  throw_if_error(info.Env(), set_isa(info[0].As<Napi::String>().Utf8Value()));
+  return info.Env().Undefined();
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("cpuInfo", Napi::Function::New(env, cpu_info));
+  exports.Set("setIsa", Napi::Function::New(env, js_set_isa));
+  exports.Set("testing", testing::make_exports(env));
+  return exports;
+}
+
+}  // namespace
+}  // namespace espalier
+
+static Napi::Object esp_init(Napi::Env env, Napi::Object exports) { return espalier::init(env, exports); }
+NODE_API_MODULE(espalier, esp_init)

@@ -1,0 +1,43 @@
+// The registry of weight formats. A format is a value: one row here, one file in quant/, kernels in kernels/matmul/.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/status.h"
+#include "kernels/matmul/linear_kernel.h"
+
+namespace espalier {
+
+class ThreadPool;
+
+// A linear layer's weight is W [n, k]: n output rows, k input columns (the layout of a checkpoint).
+struct WeightFormat {
+  const char* id;          // "f32" "f16" "bf16" "int8" "int8-w8a8"
+  const char* activation;  // what x is turned into before the product: "f32", "bf16", "int8 per token"
+  double bits_per_weight;  // scales excluded
+  int layout_version;      // raised when the packed bytes change meaning
+
+  // Bytes of a packed W [n, k], scales included, a multiple of 64. 0 when n or k is 0.
+  size_t (*packed_bytes)(int64_t n, int64_t k);
+  // w [n, k] f32 row-major -> packed, 64-byte aligned. ERR_WEIGHT_VALUE when the format cannot hold a value (NaN, Inf).
+  Status (*pack)(const float* w, int64_t n, int64_t k, void* packed, ThreadPool* pool);
+  // Dequantized rows [row_begin, row_begin + count) -> out [count, k] f32.
+  void (*unpack_rows)(const void* packed, int64_t n, int64_t k, int64_t row_begin, int64_t count, float* out);
+
+  // Kernels by ISA level; nullptr where a level brings nothing new (the next lower one is taken). [kRef] is never null.
+  const LinearKernel* cpu[kIsaCount];
+};
+
+// nullptr when unknown.
+const WeightFormat* find_weight_format(const std::string& id);
+const std::vector<const WeightFormat*>& weight_formats();
+// "f32, f16, bf16, ..." for messages.
+std::string weight_format_names();
+
+// The kernel that runs at `isa`: the highest level <= isa that the row fills.
+const LinearKernel* select_linear_kernel(const WeightFormat& format, Isa isa);
+
+}  // namespace espalier
