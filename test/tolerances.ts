@@ -1,0 +1,29 @@
+/**
+ * One table of how close each op must come to its reference: op/dtype -> metric, bound, reason. Rows are alphabetical.
+ *
+ * exact    the same values
+ * element  |a - e| <= atol + rtol * |e| for each element
+ * nmse     Σ(a - e)² / Σe² <= bound
+ */
+export type Tolerance =
+  | { metric: "exact"; reason: string }
+  | { metric: "element"; atol: number; rtol: number; reason: string }
+  | { metric: "nmse"; bound: number; reason: string };
+
+export const tolerances = {
+  "attention/bf16": { metric: "nmse", bound: 1e-11, reason: "both read the same bf16 cache; f32 sums remain" },
+  "attention/f16": { metric: "nmse", bound: 1e-11, reason: "both read the same f16 cache; f32 sums remain" },
+  "attention/f32": { metric: "nmse", bound: 1e-11, reason: "f32 sums and a 2 ulp exp against float64" },
+  "kv_append/bf16": { metric: "exact", reason: "data movement with round to nearest even" },
+  "kv_append/f16": { metric: "exact", reason: "data movement with round to nearest even" },
+  "kv_append/f32": { metric: "exact", reason: "data movement" },
+  "layer_norm/f32": { metric: "element", atol: 3e-6, rtol: 3e-6, reason: "f32 sums over a row of values near 1" },
+  "rms_norm/f32": { metric: "element", atol: 1e-7, rtol: 2e-6, reason: "f32 sum of squares over a row" },
+  "rope/f32": { metric: "element", atol: 3e-7, rtol: 1e-6, reason: "two f32 products and a sum per element" },
+  "sample/logprob": { metric: "element", atol: 2e-6, rtol: 1e-6, reason: "f32 exp summed in float64" },
+  "softmax/f32": { metric: "element", atol: 1e-9, rtol: 3e-6, reason: "2 ulp exp, f32 difference to the maximum" },
+  "swiglu/f32": { metric: "element", atol: 1e-7, rtol: 2e-6, reason: "2 ulp exp, one division" },
+  "token_logprob/f64": { metric: "element", atol: 2e-6, rtol: 1e-6, reason: "f32 exp summed in float64" },
+} as const satisfies Record<string, Tolerance>;
+
+export type ToleranceKey = keyof typeof tolerances;
