@@ -1,0 +1,53 @@
+// MatmulPlan: how a group of products is cut into tasks and where its scratch lies. Internal to kernels/matmul.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "core/status.h"
+#include "kernels/matmul/linear_kernel.h"
+#include "kernels/matmul/matmul.h"
+
+namespace espalier {
+
+constexpr int kMaxMatmulGroup = 16;
+
+// The converted activations of one stage; products with the same stage and tile height share one.
+struct StagePlan {
+  const ActivationStage* stage;
+  int64_t tile_rows;
+  int64_t k_words;
+  size_t words_offset;
+  size_t scale_offset;
+};
+
+struct ProductPlan {
+  const LinearKernel* kernel;
+  bool tiles;       // run_tiles, else run_rows
+  int stage_index;  // -1: x in place
+  LinearProblem problem;
+  int64_t tiles_per_task, panels_per_task;
+  int64_t row_blocks, panel_blocks;  // tasks of this product: row_blocks * panel_blocks
+};
+
+struct MatmulPlan {
+  int count = 0;
+  ProductPlan products[kMaxMatmulGroup];
+  int stage_count = 0;
+  StagePlan stages[kMaxMatmulGroup];
+  int64_t tasks = 0;
+  size_t thread_scratch_offset = 0;
+  size_t thread_scratch_bytes = 0;  // of each thread
+  size_t workspace_bytes = 0;
+};
+
+// Needs m, n, k and the formats only; pointers may be null.
+void plan_matmul(const CpuContext& context, const MatmulArgs* args, int count, MatmulPlan* plan);
+
+// Converts the activations into `workspace`, then runs every task on the pool.
+void run_matmul_plan(const CpuContext& context, const MatmulArgs* args, MatmulPlan* plan, void* workspace);
+
+// ERR_SHAPE, ERR_ARGUMENT.
+Status check_matmul(const MatmulArgs* args, int count);
+
+}  // namespace espalier

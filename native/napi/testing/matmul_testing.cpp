@@ -1,0 +1,160 @@
+// Weight packing and the matmul family, weights given as f32 and packed here (64-byte aligned, as engines hold them).
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/matmul/matmul.h"
+
+#include <cstring>
+#include <vector>
+
+#include "core/aligned_buffer.h"
+#include "napi/testing/registry.h"
+#include "quant/weight_format.h"
+
+namespace espalier::testing {
+namespace {
+
+const WeightFormat* format_of(const Napi::Object& options) {
+  const std::string id = string_of(options, "format");
+  const WeightFormat* format = find_weight_format(id);
+  if (format == nullptr)
+    throw to_js_error(options.Env(),
+                      Status("ERR_ARGUMENT", "format: \"" + id + "\" is not one of " + weight_format_names()));
+  return format;
+}
+
+// { format, w, n, k } packed into `buffer`.
+PackedMatrix pack_into(const Napi::Object& options, AlignedBuffer* buffer, ThreadPool* pool) {
+  const WeightFormat* format = format_of(options);
+  const int64_t n = int_of(options, "n"), k = int_of(options, "k");
+  throw_if_error(options.Env(), buffer->reserve(format->packed_bytes(n, k)));
+  throw_if_error(options.Env(), format->pack(data_of<float>(options, "w"), n, k, buffer->as<void>(), pool));
+  return {format, buffer->as<void>(), n, k};
+}
+
+// Scratch full of NaN with a guard behind it: reading it uninitialised or writing past its end shows.
+class GuardedWorkspace {
+ public:
+  GuardedWorkspace(Napi::Env env, size_t bytes) : env_(env), bytes_(bytes) {
+    throw_if_error(env, buffer_.reserve(bytes + kGuard));
+    std::memset(buffer_.as<char>(), 0xff, bytes + kGuard);
+  }
+  void* data() const { return buffer_.as<void>(); }
+  void check() const {
+    for (size_t i = 0; i < kGuard; ++i)
+      if (buffer_.as<unsigned char>()[bytes_ + i] != 0xff)
+        throw to_js_error(env_, Status("ERR_INTERNAL", "the kernel wrote past its workspace"));
+  }
+
+ private:
+  static constexpr size_t kGuard = 256;
+  Napi::Env env_;
+  size_t bytes_;
+  AlignedBuffer buffer_;
+};
+
+// () -> [{ id, activation, bitsPerWeight, kernels: { isa: name } }]
+Napi::Value test_weight_formats(const Napi::CallbackInfo& info) {
+  Napi::Array list = Napi::Array::New(info.Env());
+  for (const WeightFormat* format : weight_formats()) {
+    Napi::Object row = Napi::Object::New(info.Env());
+    row.Set("id", format->id);
+    row.Set("activation", format->activation);
+    row.Set("bitsPerWeight", format->bits_per_weight);
+    const CpuContext context = context_of(info[0].As<Napi::Object>());
+    row.Set("kernel", select_linear_kernel(*format, context.isa)->name);
+    list.Set(list.Length(), row);
+  }
+  return list;
+}
+ESP_TEST_EXPORT(weight_formats);
+
+// { format, w, n, k, threads } -> Uint8Array
+Napi::Value test_pack_weights(const Napi::CallbackInfo& info) {
+  const Napi::Object options = info[0].As<Napi::Object>();
+  AlignedBuffer buffer;
+  const PackedMatrix weight = pack_into(options, &buffer, context_of(options).pool);
+  const size_t bytes = weight.format->packed_bytes(weight.n, weight.k);
+  Napi::Uint8Array out = Napi::Uint8Array::New(info.Env(), bytes);
+  if (bytes > 0) std::memcpy(out.Data(), buffer.as<void>(), bytes);
+  return out;
+}
+ESP_TEST_EXPORT(pack_weights);
+
+// { format, packed: Uint8Array, n, k, rowBegin, count, out }
+Napi::Value test_unpack_weights(const Napi::CallbackInfo& info) {
+  const Napi::Object options = info[0].As<Napi::Object>();
+  const WeightFormat* format = format_of(options);
+  const int64_t n = int_of(options, "n"), k = int_of(options, "k");
+  const size_t bytes = format->packed_bytes(n, k);
+  AlignedBuffer buffer;
+  throw_if_error(info.Env(), buffer.reserve(bytes));
+  if (bytes > 0) std::memcpy(buffer.as<void>(), data_of<void>(options, "packed"), bytes);
+  format->unpack_rows(buffer.as<void>(), n, k, int_of(options, "rowBegin"), int_of(options, "count"),
+                      data_of<float>(options, "out"));
+  return info.Env().Undefined();
+}
+ESP_TEST_EXPORT(unpack_weights);
+
+MatmulArgs matmul_args_of(const Napi::Object& options, const Napi::Object& product, AlignedBuffer* packed,
+                          ThreadPool* pool) {
+  MatmulArgs args;
+  args.x = data_of<float>(options, "x");
+  args.ldx = int_of(options, "ldx");
+  args.m = int_of(options, "m");
+  args.weight = pack_into(product, packed, pool);
+  args.bias = data_of<float>(product, "bias");
+  args.out = data_of<float>(product, "out");
+  args.ldo = int_of(product, "ldo");
+  args.epilogue = bool_of(product, "accumulate") ? MatmulEpilogue::kAccumulate : MatmulEpilogue::kStore;
+  return args;
+}
+
+// { isa, threads, m, x, ldx, products: [{ format, w, n, k, bias?, out, ldo, accumulate? }], reference?,
+//   workspaceMissing? (bytes less than needed) }
+Napi::Value test_matmul(const Napi::CallbackInfo& info) {
+  const Napi::Object options = info[0].As<Napi::Object>();
+  const CpuContext context = context_of(options);
+  const Napi::Array products = options.Get("products").As<Napi::Array>();
+  std::vector<AlignedBuffer> packed(products.Length());
+  std::vector<MatmulArgs> args(products.Length());
+  for (uint32_t i = 0; i < products.Length(); ++i)
+    args[i] = matmul_args_of(options, products.Get(i).As<Napi::Object>(), &packed[i], context.pool);
+  if (bool_of(options, "reference")) {
+    for (const MatmulArgs& one : args) throw_if_error(info.Env(), matmul_ref(one));
+    return info.Env().Undefined();
+  }
+  const int count = static_cast<int>(args.size());
+  const size_t bytes = matmul_workspace_size(context, args.data(), count);
+  const GuardedWorkspace workspace(info.Env(), bytes);
+  throw_if_error(info.Env(),
+                 matmul(context, args.data(), count, workspace.data(), bytes - int_of(options, "workspaceMissing")));
+  workspace.check();
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
+}
+ESP_TEST_EXPORT(matmul);
+
+// { isa, threads, m, x, ldx, out, ldo, gate: { format, w, n, k, bias? }, up: the same }
+Napi::Value test_matmul_swiglu(const Napi::CallbackInfo& info) {
+  const Napi::Object options = info[0].As<Napi::Object>();
+  const CpuContext context = context_of(options);
+  const Napi::Object gate = options.Get("gate").As<Napi::Object>(), up = options.Get("up").As<Napi::Object>();
+  AlignedBuffer packed[2];
+  MatmulSwigluArgs args;
+  args.x = data_of<float>(options, "x");
+  args.ldx = int_of(options, "ldx");
+  args.gate = pack_into(gate, &packed[0], context.pool);
+  args.up = pack_into(up, &packed[1], context.pool);
+  args.gate_bias = data_of<float>(gate, "bias");
+  args.up_bias = data_of<float>(up, "bias");
+  args.out = data_of<float>(options, "out");
+  args.ldo = int_of(options, "ldo");
+  args.m = int_of(options, "m");
+  const size_t bytes = matmul_swiglu_workspace_size(context, args);
+  const GuardedWorkspace workspace(info.Env(), bytes);
+  throw_if_error(info.Env(), matmul_swiglu(context, args, workspace.data(), bytes));
+  workspace.check();
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
+}
+ESP_TEST_EXPORT(matmul_swiglu);
+
+}  // namespace
+}  // namespace espalier::testing

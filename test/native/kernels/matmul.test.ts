@@ -1,0 +1,161 @@
+import { compareExact, expectWithin } from "../../compare.js";
+import {
+  type MatmulCall,
+  type Product,
+  type Shape,
+  awkwardCall,
+  copyOf,
+  formats,
+  isas,
+  matmul,
+  randomArray,
+} from "./matmul-cases.js";
+
+/** One, odd, prime, tails of every vector and tile, one real model shape. */
+const shapes: Shape[] = [
+  ...[1, 2, 3, 7, 8, 9, 13, 15, 16, 17, 31, 43].map((m) => ({ m, n: 33, k: 65 })),
+  ...[1, 2, 3, 5, 15, 16, 17, 31, 32, 48, 100].map((n) => ({ m: 2, n, k: 17 })),
+  ...[1, 2, 3, 4, 5, 7, 16, 31, 64, 129, 576].map((k) => ({ m: 1, n: 49, k })),
+  ...[1, 2, 3, 5, 255, 256, 257, 600].map((k) => ({ m: 17, n: 40, k })),
+  { m: 1, n: 576, k: 1536 },
+  { m: 200, n: 576, k: 100 },
+  { m: 29, n: 300, k: 576 },
+];
+
+/** float64 result of the call, through unpacked weights. */
+function expectedOf(call: MatmulCall): MatmulCall {
+  const reference = { ...copyOf(call), reference: true };
+  matmul(reference);
+  return reference;
+}
+
+describe.each(formats)("matmul with %s weights", (format) => {
+  it("equals the reference over awkward shapes on every ISA", () => {
+    for (const shape of shapes)
+      for (const variant of [0, 1, 2]) {
+        if (variant > 0 && shape.n * shape.k * shape.m > 1e6) continue;
+        const call = awkwardCall(shape, format, variant === 1, variant >= 1);
+        const expected = expectedOf(call);
+        for (const isa of isas)
+          for (const threads of [1, 2]) {
+            const actual = { ...copyOf(call), isa, threads };
+            matmul(actual);
+            const label = `${isa} threads ${threads} ${JSON.stringify(shape)} variant ${variant}`;
+            expectWithin(actual.products[0]!.out, expected.products[0]!.out, `matmul/${format}`, label);
+          }
+      }
+  });
+
+  it("k = 0 leaves the epilogue, m = 0 and n = 0 do nothing", () => {
+    for (const isa of isas) {
+      const bias = randomArray(5, 1);
+      const out = new Float32Array(10).fill(2);
+      const product: Product = { format, w: new Float32Array(0), n: 5, k: 0, bias, out, ldo: 5 };
+      matmul({ isa, m: 2, x: new Float32Array(4), ldx: 2, products: [product] });
+      expect([...out]).toEqual([...bias, ...bias]);
+      matmul({ isa, m: 1, x: new Float32Array(4), ldx: 2, products: [{ ...product, accumulate: true }] });
+      expect([...out]).toEqual([...bias.map((b) => b + b), ...bias]);
+      matmul({ isa, m: 0, x: new Float32Array(4), ldx: 2, products: [{ ...product, w: randomArray(10, 1), k: 2 }] });
+      matmul({ isa, m: 2, x: new Float32Array(4), ldx: 2, products: [{ ...product, n: 0, k: 2 }] });
+      expect([...out]).toEqual([...bias.map((b) => b + b), ...bias]);
+    }
+  });
+});
+
+describe("matmul", () => {
+  it("runs a group of several formats and widths at once", () => {
+    for (const isa of isas)
+      for (const m of [1, 5, 40]) {
+        const k = 70;
+        const products = formats.flatMap((format, i) =>
+          [16 + i, 35 * (i + 1)].map((n) => ({ ...awkwardCall({ m, n, k }, format, i % 2 === 0, true).products[0]! })),
+        );
+        const call: MatmulCall = { ...awkwardCall({ m, n: 1, k }, "f32", false, false), products };
+        const expected = expectedOf(call);
+        const actual = { ...copyOf(call), isa };
+        matmul(actual);
+        actual.products.forEach((product, i) =>
+          expectWithin(product.out, expected.products[i]!.out, `matmul/${product.format as "f32"}`, `${isa} m ${m}`),
+        );
+      }
+  });
+
+  it("W8A8 gives the same bits on every ISA and thread count", () => {
+    for (const m of [1, 3, 8, 14, 57]) {
+      const call = awkwardCall({ m, n: 77, k: 333 }, "int8-w8a8", true, true);
+      const expected: MatmulCall = { ...copyOf(call), isa: "ref", threads: 1 };
+      matmul(expected);
+      for (const isa of isas)
+        for (const threads of [1, 2]) {
+          const actual = { ...copyOf(call), isa, threads };
+          matmul(actual);
+          compareExact(actual.products[0]!.out, expected.products[0]!.out, `${isa} m ${m}`);
+        }
+    }
+  });
+
+  it("W8A8 is exact at the extremes: every value at +-127", () => {
+    const [n, k] = [48, 600];
+    for (const isa of isas)
+      for (const m of [1, 2, 20])
+        for (const sign of [1, -1]) {
+          const out = new Float32Array(m * n);
+          const x = new Float32Array(m * k).fill(sign);
+          matmul({
+            isa,
+            m,
+            x,
+            ldx: k,
+            products: [{ format: "int8-w8a8", w: new Float32Array(n * k).fill(1), n, k, out, ldo: n }],
+          });
+          const scale = Math.fround(Math.fround(1 / 127) * Math.fround(1 / 127));
+          const expected = new Float32Array(m * n).fill(Math.fround(127 * 127 * k * sign) * scale);
+          compareExact(out, expected, isa);
+        }
+  });
+
+  it("W8A8 shows NaN and infinity of x in that row alone; rows of zeros and of tiny values give zero", () => {
+    const [m, n, k] = [20, 33, 40];
+    for (const isa of isas) {
+      const x = randomArray(m * k, 5);
+      x[2 * k + 1] = NaN;
+      x[11 * k + 39] = -Infinity;
+      x.fill(0, 4 * k, 5 * k);
+      x.fill(1e-41, 17 * k, 18 * k);
+      const out = new Float32Array(m * n);
+      matmul({ isa, m, x, ldx: k, products: [{ format: "int8-w8a8", w: randomArray(n * k, 6), n, k, out, ldo: n }] });
+      for (let row = 0; row < m; ++row) {
+        const values = out.subarray(row * n, (row + 1) * n);
+        if (row === 2 || row === 11) expect(values.every(Number.isNaN)).toBe(true);
+        else if (row === 4 || row === 17) expect(values.every((v) => v === 0)).toBe(true);
+        else expect(values.every((v) => Number.isFinite(v) && v !== 0)).toBe(true);
+      }
+    }
+  });
+
+  it("the comparison rejects one corrupted weight", () => {
+    const call = awkwardCall({ m: 9, n: 33, k: 129 }, "f32", false, true);
+    const expected = expectedOf(call);
+    const product = call.products[0]!;
+    product.w = product.w.slice();
+    product.w[32 * 129 + 128]! += 0.01;
+    for (const isa of isas) {
+      const actual = { ...copyOf(call), isa };
+      matmul(actual);
+      expect(() => expectWithin(actual.products[0]!.out, expected.products[0]!.out, "matmul/f32")).toThrow();
+    }
+  });
+
+  it("refuses wrong arguments", () => {
+    const call = awkwardCall({ m: 20, n: 5, k: 6 }, "int8-w8a8", false, false);
+    expect(() => matmul({ ...call, ldx: 5 })).toThrow(expect.objectContaining({ code: "ERR_SHAPE" }));
+    expect(() => matmul({ ...call, m: -1 })).toThrow(expect.objectContaining({ code: "ERR_SHAPE" }));
+    expect(() => matmul({ ...call, products: [{ ...call.products[0]!, ldo: 4 }] })).toThrow(
+      expect.objectContaining({ code: "ERR_SHAPE" }),
+    );
+    expect(() => matmul({ ...call, workspaceMissing: 1 })).toThrow(expect.objectContaining({ code: "ERR_WORKSPACE" }));
+    expect(() => matmul({ ...call, products: [] })).toThrow(expect.objectContaining({ code: "ERR_ARGUMENT" }));
+    const other = awkwardCall({ m: 20, n: 5, k: 7 }, "f32", false, false).products[0]!;
+    expect(() => matmul({ ...call, products: [call.products[0]!, other] })).toThrow("does not share");
+  });
+});
