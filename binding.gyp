@@ -5,9 +5,9 @@
   },
   "target_defaults": {
     "include_dirs": ["native"],
-    "cflags!": ["-O3", "-fno-omit-frame-pointer"],
+    "cflags!": ["-fno-omit-frame-pointer"],
     "cflags": ["<@(common_cflags)"],
-    "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+    "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17"],
     "cflags_cc": ["-std=gnu++20", "-fexceptions"],
     "conditions": [
       ["espalier_sanitize!=''", {
