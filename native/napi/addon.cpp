@@ -4,7 +4,9 @@
 
 #include "core/cpu_features.h"
 #include "core/thread_pool.h"
+#include "napi/families.h"
 #include "napi/guard.h"
+#include "napi/mapped_file.h"
 #include "napi/testing/registry.h"
 
 namespace espalier {
@@ -30,9 +32,15 @@ Napi::Value js_set_isa(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value js_read_tensor(const Napi::CallbackInfo& info) { return guarded(info, read_tensor_for_js); }
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cpuInfo", Napi::Function::New(env, cpu_info));
   exports.Set("setIsa", Napi::Function::New(env, js_set_isa));
+  exports.Set("families", Napi::Function::New(env, families_for_js));
+  exports.Set("MappedFile", mapped_file_class(env));
+  exports.Set("sourceTypes", Napi::Function::New(env, source_types_for_js));
+  exports.Set("readTensor", Napi::Function::New(env, js_read_tensor));
   exports.Set("testing", testing::make_exports(env));
   return exports;
 }
