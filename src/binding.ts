@@ -21,7 +21,76 @@ export interface CpuInfo {
 
 export type IsaName = "ref" | "avx2" | "avx512" | "avx512_bf16";
 
+/** A read-only file, memory-mapped by the native core. Closing is idempotent; reads under way finish first. */
+export interface MappedFile {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly closed: boolean;
+  close(): void;
+}
+
+/** Where a file keeps a tensor [rows, cols], row-major; a vector of n elements is [1, n]. */
+export interface TensorSource {
+  offset: number;
+  sizeBytes: number;
+  /** One of `sourceTypes()`: "f32", "q4_1", ... */
+  type: string;
+  rows: number;
+  cols: number;
+  /** Heads whose interleaved rotary halves reading puts back in order; 0: as stored. */
+  permuteHeads: number;
+}
+
+/** An element type tensors are read from; `blockElements` divides the columns. */
+export interface SourceType {
+  name: string;
+  blockElements: number;
+  blockBytes: number;
+}
+
+/** One tensor of a family, see native/model/family.h. */
+export interface TensorPattern {
+  role: string;
+  part: "weight" | "bias";
+  /** Hugging Face name with {layer}. */
+  name: string;
+  /** GGUF name with {layer}. */
+  gguf: string;
+  rows: "vocab" | "hidden" | "ffn" | "heads" | "kvHeads";
+  cols: "none" | "vocab" | "hidden" | "ffn" | "heads" | "kvHeads";
+  when: "always" | "untied" | "attentionBias" | "attentionOutBias" | "mlpBias";
+  ggufRows: "asIs" | "permutedHeads" | "permutedKvHeads";
+  linear: boolean;
+}
+
+export interface Family {
+  id: string;
+  architectures: string[];
+  modelTypes: string[];
+  ggufArchitecture: string | null;
+  /** What transformers assumes when config.json leaves it out; 0: as many as heads. */
+  defaultKvHeads: number;
+  defaultMaxPositions: number;
+  tensors: TensorPattern[];
+  /** Names some files carry that are not needed. */
+  ignorable: string[];
+}
+
 export interface NativeBinding {
+  /** Throws ERR_FILE_OPEN. */
+  MappedFile: new (path: string) => MappedFile;
+  sourceTypes(): SourceType[];
+  families(): Family[];
+  /**
+   * Reads rows as `dtype` into `out` (exactly rowCount * cols elements) on another thread. `out` must not be
+   * transferred meanwhile. Use `readTensor` of src/checkpoint.
+   */
+  readTensor(
+    file: MappedFile,
+    source: TensorSource,
+    range: { rowBegin?: number; rowCount?: number; dtype?: "f32" | "f16" | "bf16" },
+    out: Uint8Array,
+  ): Promise<void>;
   cpuInfo(): CpuInfo;
   /** Forces an ISA level for engines loaded later; "auto" undoes it. */
   setIsa(isa: IsaName | "auto"): void;

@@ -10,6 +10,10 @@ export interface ErrorEntry {
 }
 
 export const errorTable = {
+  ERR_ABORTED: {
+    meaning: "The work was stopped through its AbortSignal.",
+    hint: "Nothing was left behind; start it again when you like.",
+  },
   ERR_ARGUMENT: {
     meaning: "An argument or option has a value that cannot be used.",
     hint: "The message names the argument, what was expected and what came.",
@@ -17,6 +21,58 @@ export const errorTable = {
   ERR_BINDING: {
     meaning: "The native addon could not be loaded.",
     hint: "Run `npm run build` in a clone, or install the package for your platform; `espalier doctor` shows what was found.",
+  },
+  ERR_CHECKPOINT_INDEX: {
+    meaning: "The index of a sharded checkpoint does not agree with its files.",
+    hint: "Download the model again; the message names the shard and the tensor.",
+  },
+  ERR_CHECKPOINT_TENSORS: {
+    meaning: "A checkpoint misses tensors of its family, or holds tensors that its family does not have.",
+    hint: "The message names them. Check that config.json belongs to these weights.",
+  },
+  ERR_DISK_FULL: {
+    meaning: "The disk is full, or a quota is used up.",
+    hint: "Free some space and run the command again; nothing was left behind.",
+  },
+  ERR_FILE_CLOSED: {
+    meaning: "A file was used after it was closed.",
+    hint: "Close a checkpoint only when nothing reads from it any more.",
+  },
+  ERR_FILE_OPEN: {
+    meaning: "A file could not be opened.",
+    hint: "The message names the file and the reason.",
+  },
+  ERR_FILE_READ: {
+    meaning: "Reading a file failed.",
+    hint: "The message names the file and the reason; check the disk.",
+  },
+  ERR_FILE_TRUNCATED: {
+    meaning: "A file ends before the bytes it should hold.",
+    hint: "Download or copy the file again.",
+  },
+  ERR_FILE_WRITE: {
+    meaning: "Writing a file failed.",
+    hint: "The message names the file and the reason.",
+  },
+  ERR_GGUF_HEADER: {
+    meaning: "A GGUF file's header or metadata cannot be read.",
+    hint: "The message names the field. Download the file again, or convert the model again.",
+  },
+  ERR_GGUF_METADATA: {
+    meaning: "A GGUF file lacks a metadata key, or the key has another type or value than expected.",
+    hint: "Convert the model again with a recent converter.",
+  },
+  ERR_GGUF_TENSOR: {
+    meaning: "A GGUF file describes a tensor that cannot be: its name, shape, type or offset is wrong.",
+    hint: "Download the file again, or convert the model again.",
+  },
+  ERR_GGUF_TYPE: {
+    meaning: "A GGUF file stores a tensor in a type that is not read.",
+    hint: "Use a file of one of the types the message lists; the original model in safetensors is best.",
+  },
+  ERR_GGUF_VERSION: {
+    meaning: "A GGUF file has a version or byte order that is not read.",
+    hint: "Versions 2 and 3, little-endian, are read: convert the model again.",
   },
   ERR_INTERNAL: {
     meaning: "A defect in espalier itself.",
@@ -26,17 +82,53 @@ export const errorTable = {
     meaning: "The instruction set asked for is unknown or cannot run on this CPU.",
     hint: "Unset ESPALIER_ISA, or choose one that `espalier doctor` lists.",
   },
+  ERR_JSON: {
+    meaning: "A file that should be JSON is not.",
+    hint: "The message names the file and the place; download it again.",
+  },
+  ERR_MODEL_CONFIG: {
+    meaning: "A model's configuration has a missing field, or a value that cannot be used.",
+    hint: "The message names the field, what was expected and what was found.",
+  },
+  ERR_MODEL_FAMILY: {
+    meaning: "The model is of a family that is not known.",
+    hint: "The message lists the known families.",
+  },
+  ERR_MODEL_NOT_FOUND: {
+    meaning: "The path holds no model.",
+    hint: "Give a Hugging Face directory (config.json and *.safetensors), a .safetensors file beside its config.json, or a .gguf file.",
+  },
+  ERR_MODEL_ROPE: {
+    meaning: "The model's rotary position embedding is of a kind that is not known, or its parameters are wrong.",
+    hint: "The message names the field and the known kinds.",
+  },
   ERR_NUMERIC: {
     meaning: "A computation gave NaN or infinity.",
     hint: "The model's weights are probably damaged: check them with `espalier inspect`.",
+  },
+  ERR_OUTPUT_EXISTS: {
+    meaning: "The output path exists already.",
+    hint: "Nothing is ever overwritten: remove it or choose another path.",
   },
   ERR_OUT_OF_MEMORY: {
     meaning: "Memory could not be allocated.",
     hint: "Use a smaller context, batch or weight format.",
   },
+  ERR_SAFETENSORS_HEADER: {
+    meaning: "A safetensors file's header cannot be read.",
+    hint: "Download the file again; the message names the field.",
+  },
+  ERR_SAFETENSORS_TENSOR: {
+    meaning: "A safetensors file describes a tensor that cannot be: its dtype, shape or offsets are wrong.",
+    hint: "Download the file again; the message names the tensor.",
+  },
   ERR_SHAPE: {
     meaning: "A tensor has another shape than expected.",
     hint: "The message names the tensor, the expected and the found shape.",
+  },
+  ERR_TENSOR_DTYPE: {
+    meaning: "A tensor has an element type that cannot be used as a weight.",
+    hint: "f32, f16, bf16 and f64 weights are read.",
   },
   ERR_WEIGHT_VALUE: {
     meaning: "A weight is NaN or infinite.",
@@ -61,4 +153,15 @@ export class EspalierError extends Error {
     this.code = code;
     this.hint = options.hint ?? errorTable[code].hint;
   }
+}
+
+/** An error the native core raised, as an EspalierError; anything else is returned as it came. */
+export function toEspalierError(error: unknown): unknown {
+  if (error instanceof EspalierError || !(error instanceof Error)) return error;
+  const { code, hint } = error as Error & { code?: unknown; hint?: unknown };
+  if (typeof code !== "string" || !Object.hasOwn(errorTable, code)) return error;
+  return new EspalierError(code as ErrorCode, error.message, {
+    cause: error,
+    ...(typeof hint === "string" ? { hint } : {}),
+  });
 }

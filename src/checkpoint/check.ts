@@ -1,0 +1,40 @@
+/**
+ * checkTensors: does a checkpoint hold exactly the tensors its family needs, in shapes and types that can be used?
+ */
+import { EspalierError } from "../errors.js";
+import { expectedTensors, ignorableNames } from "../model/families.js";
+import { checkReadable } from "./read.js";
+import type { Checkpoint } from "./types.js";
+
+const LISTED = 5;
+
+/** Throws ERR_CHECKPOINT_TENSORS, ERR_SHAPE, ERR_GGUF_TYPE or ERR_TENSOR_DTYPE with the names concerned. */
+export function checkTensors(checkpoint: Checkpoint): void {
+  const { spec, tensors, path } = checkpoint;
+  const expected = expectedTensors(spec);
+  const missing = expected.filter((tensor) => !tensors.has(tensor.name)).map((tensor) => tensor.name);
+  if (missing.length > 0) throw new EspalierError("ERR_CHECKPOINT_TENSORS", `${path}: ${count(missing, "missing")}`);
+  const known = ignorableNames(spec);
+  for (const tensor of expected) known.add(tensor.name);
+  const unexpected = [...tensors.keys()].filter((name) => !known.has(name));
+  if (unexpected.length > 0)
+    throw new EspalierError(
+      "ERR_CHECKPOINT_TENSORS",
+      `${path}: ${count(unexpected, `that a ${spec.family} model of this configuration does not have`)}`,
+    );
+  for (const { name, shape } of expected) {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) continue;
+    if (tensor.shape.length !== shape.length || tensor.shape.some((size, i) => size !== shape[i]))
+      throw new EspalierError(
+        "ERR_SHAPE",
+        `${tensor.file}: "${tensor.sourceName}": expected [${shape.join(", ")}], found [${tensor.shape.join(", ")}]`,
+      );
+    checkReadable(tensor);
+  }
+}
+
+function count(names: string[], what: string): string {
+  const listed = names.slice(0, LISTED).join(", ");
+  return `${names.length} tensors ${what}: ${listed}${names.length > LISTED ? ", ..." : ""}`;
+}

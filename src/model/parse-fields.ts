@@ -1,0 +1,43 @@
+/**
+ * zod with the package's errors: the message names the file, the field, what was expected and what was found.
+ */
+import type { z } from "zod";
+import { EspalierError, type ErrorCode } from "../errors.js";
+
+export interface FieldContext {
+  code: ErrorCode;
+  /** The file. */
+  where: string;
+  /** Put before the field's name: "rope" gives "rope.factor". */
+  prefix?: string;
+}
+
+/** `value` parsed by `schema`, or the first issue as a coded error. */
+export function parseFields<T>(schema: z.ZodType<T>, value: unknown, context: FieldContext): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const path = issue?.path ?? [];
+  const field = [...(context.prefix === undefined ? [] : [context.prefix]), ...path].map(String).join(".");
+  const what = (issue?.message ?? "invalid").replace(/^Invalid input: /, "").replace(/, received .*$/, "");
+  throw new EspalierError(
+    context.code,
+    `${context.where}: ${field === "" ? "" : `${field}: `}${what}, found ${show(valueAt(value, path))}`,
+  );
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  let current = value;
+  for (const key of path) {
+    if (typeof current !== "object" || current === null || !Object.hasOwn(current, key)) return undefined;
+    current = (current as Record<PropertyKey, unknown>)[key];
+  }
+  return current;
+}
+
+/** A value for a message: JSON, cut short. */
+export function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const text = typeof value === "bigint" ? String(value) : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
