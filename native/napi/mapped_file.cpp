@@ -81,10 +81,14 @@ class ReadWorker : public Napi::AsyncWorker {
     file_.reset();
   }
   void OnOK() override {
-    if (status_.is_ok()) {
-      deferred_.Resolve(Env().Undefined());
-    } else {
-      deferred_.Reject(to_js_error(Env(), status_).Value());
+    try {
+      if (status_.is_ok()) {
+        deferred_.Resolve(Env().Undefined());
+      } else {
+        deferred_.Reject(to_js_error(Env(), status_).Value());
+      }
+    } catch (const Napi::Error&) {
+      // The worker thread is being terminated: JavaScript can no longer run and nobody awaits the promise.
     }
   }
 
@@ -158,7 +162,8 @@ Napi::Value read_tensor_for_js(const Napi::CallbackInfo& info) {
   const uint64_t row_count = whole_number(range, "rowCount", static_cast<double>(source.rows));
   const Napi::Value name = range.Get("dtype");
   const DTypeInfo* dtype = dtype_by_name(name.IsString() ? name.As<Napi::String>().Utf8Value().c_str() : "f32");
-  if (dtype == nullptr) throw argument_error(env, "dtype: expected f32, f16 or bf16");
+  if (dtype == nullptr || (dtype->dtype != DType::kF32 && dtype->dtype != DType::kF16 && dtype->dtype != DType::kBF16))
+    throw argument_error(env, "dtype: expected f32, f16 or bf16");
   throw_if_error(env, check_tensor_source(*file, source));
   const Napi::Uint8Array out = info[3].As<Napi::Uint8Array>();
   uint64_t expected = 0;

@@ -17,7 +17,8 @@ function f32(offset: number, rows: number, cols: number): TensorSource {
   return { offset, sizeBytes: rows * cols * 4, type: "f32", rows, cols, permuteHeads: 0 };
 }
 
-const code = (value: string): unknown => expect.objectContaining({ code: value });
+/** Matches an error by its code. */
+const code = (value: string): Error => expect.objectContaining({ code: value }) as Error;
 
 describe("MappedFile", () => {
   it("tells its path and size", () => {
