@@ -4,9 +4,11 @@
 
 #include "core/cpu_features.h"
 #include "core/thread_pool.h"
+#include "napi/engine.h"
 #include "napi/families.h"
 #include "napi/guard.h"
 #include "napi/mapped_file.h"
+#include "napi/pack_tensor.h"
 #include "napi/testing/registry.h"
 
 namespace espalier {
@@ -34,6 +36,9 @@ Napi::Value js_set_isa(const Napi::CallbackInfo& info) {
 
 Napi::Value js_read_tensor(const Napi::CallbackInfo& info) { return guarded(info, read_tensor_for_js); }
 
+Napi::Value js_pack_tensor(const Napi::CallbackInfo& info) { return guarded(info, pack_tensor_for_js); }
+Napi::Value js_packed_bytes(const Napi::CallbackInfo& info) { return guarded(info, packed_bytes_for_js); }
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cpuInfo", Napi::Function::New(env, cpu_info));
   exports.Set("setIsa", Napi::Function::New(env, js_set_isa));
@@ -41,6 +46,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("MappedFile", mapped_file_class(env));
   exports.Set("sourceTypes", Napi::Function::New(env, source_types_for_js));
   exports.Set("readTensor", Napi::Function::New(env, js_read_tensor));
+  exports.Set("packTensor", Napi::Function::New(env, js_pack_tensor));
+  exports.Set("packedBytes", Napi::Function::New(env, js_packed_bytes));
+  exports.Set("weightFormats", Napi::Function::New(env, weight_formats_for_js));
+  NativeEngine::define(env, exports);
   exports.Set("testing", testing::make_exports(env));
   return exports;
 }

@@ -1,0 +1,17 @@
+// binding.packTensor: one tensor of a checkpoint into an engine's packed layout, off the event loop.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <napi.h>
+
+namespace espalier {
+
+// packTensor(mapped, source, format): Promise<Uint8Array>; format "vector" gives the plain floats of a norm or bias.
+Napi::Value pack_tensor_for_js(const Napi::CallbackInfo& info);
+
+// packedBytes(format, n, k): number
+Napi::Value packed_bytes_for_js(const Napi::CallbackInfo& info);
+
+// weightFormats(): [{ id, activation, bitsPerWeight, layoutVersion }]
+Napi::Value weight_formats_for_js(const Napi::CallbackInfo& info);
+
+}  // namespace espalier
