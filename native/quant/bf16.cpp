@@ -40,6 +40,14 @@ void unpack_rows(const void* packed, int64_t, int64_t k, int64_t row_begin, int6
 
 extern const WeightFormat kWeightFormatBF16;
 const WeightFormat kWeightFormatBF16 = {
-    "bf16", "bf16", 16, 1, packed_bytes, pack, unpack_rows, {&matmul_bf16_bf16_ref, nullptr, nullptr, nullptr}};
+    "bf16",
+    "bf16",
+    16,
+    1,
+    packed_bytes,
+    pack,
+    unpack_rows,
+    {&matmul_bf16_bf16_ref, ESP_X86_KERNEL(matmul_bf16_bf16_avx2), ESP_X86_KERNEL(matmul_bf16_bf16_avx512),
+     ESP_X86_KERNEL(matmul_bf16_bf16_avx512_bf16)}};
 
 }  // namespace espalier

@@ -37,6 +37,13 @@ void unpack_rows(const void* packed, int64_t, int64_t k, int64_t row_begin, int6
 
 extern const WeightFormat kWeightFormatF16;
 const WeightFormat kWeightFormatF16 = {
-    "f16", "f32", 16, 1, packed_bytes, pack, unpack_rows, {&matmul_f32_f16_ref, nullptr, nullptr, nullptr}};
+    "f16",
+    "f32",
+    16,
+    1,
+    packed_bytes,
+    pack,
+    unpack_rows,
+    {&matmul_f32_f16_ref, ESP_X86_KERNEL(matmul_f32_f16_avx2), ESP_X86_KERNEL(matmul_f32_f16_avx512), nullptr}};
 
 }  // namespace espalier

@@ -34,6 +34,13 @@ void unpack_rows(const void* packed, int64_t, int64_t k, int64_t row_begin, int6
 
 extern const WeightFormat kWeightFormatF32;
 const WeightFormat kWeightFormatF32 = {
-    "f32", "f32", 32, 1, packed_bytes, pack, unpack_rows, {&matmul_f32_f32_ref, nullptr, nullptr, nullptr}};
+    "f32",
+    "f32",
+    32,
+    1,
+    packed_bytes,
+    pack,
+    unpack_rows,
+    {&matmul_f32_f32_ref, ESP_X86_KERNEL(matmul_f32_f32_avx2), ESP_X86_KERNEL(matmul_f32_f32_avx512), nullptr}};
 
 }  // namespace espalier

@@ -44,6 +44,13 @@ void unpack_rows(const void* packed, int64_t n, int64_t k, int64_t row_begin, in
 
 extern const WeightFormat kWeightFormatInt8;
 const WeightFormat kWeightFormatInt8 = {
-    "int8", "f32", 8, 1, packed_bytes, pack, unpack_rows, {&matmul_f32_int8_ref, nullptr, nullptr, nullptr}};
+    "int8",
+    "f32",
+    8,
+    1,
+    packed_bytes,
+    pack,
+    unpack_rows,
+    {&matmul_f32_int8_ref, ESP_X86_KERNEL(matmul_f32_int8_avx2), ESP_X86_KERNEL(matmul_f32_int8_avx512), nullptr}};
 
 }  // namespace espalier

@@ -63,13 +63,14 @@ void unpack_rows(const void* packed, int64_t n, int64_t k, int64_t row_begin, in
 }  // namespace
 
 extern const WeightFormat kWeightFormatInt8W8A8;
-const WeightFormat kWeightFormatInt8W8A8 = {"int8-w8a8",
-                                            "int8 per token",
-                                            8,
-                                            1,
-                                            packed_bytes,
-                                            pack,
-                                            unpack_rows,
-                                            {&matmul_int8_int8_ref, nullptr, nullptr, nullptr}};
+const WeightFormat kWeightFormatInt8W8A8 = {
+    "int8-w8a8",
+    "int8 per token",
+    8,
+    1,
+    packed_bytes,
+    pack,
+    unpack_rows,
+    {&matmul_int8_int8_ref, ESP_X86_KERNEL(matmul_int8_int8_avx2), ESP_X86_KERNEL(matmul_int8_int8_avx512), nullptr}};
 
 }  // namespace espalier

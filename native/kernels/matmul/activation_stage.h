@@ -1,17 +1,27 @@
-// The scalar activation stages; ISA files bring faster ones with the same results, bit for bit.
+// How activations are converted. Stages of one kind give the same values on every ISA, bit for bit.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "kernels/matmul/linear_kernel.h"
 
 namespace espalier {
 
-// bf16 formats: x rounded to bf16 (nearest even), kept as f32.
+// f32, only interleaved.
+extern const ActivationStage stage_f32_avx2;
+extern const ActivationStage stage_f32_avx512;
+
+// bf16 formats: x rounded to bf16 (nearest even) and kept as f32; or kept as pairs of bf16.
 extern const ActivationStage stage_bf16_as_f32_ref;
+extern const ActivationStage stage_bf16_as_f32_avx2;
+extern const ActivationStage stage_bf16_as_f32_avx512;
+extern const ActivationStage stage_bf16_avx512_bf16;
+
 // int8 formats, per token: scale = absmax / 127, q = round-half-even(x * (127 / absmax)). A row of zeros (or below
 // kInt8TinyAbsmax, where the reciprocal overflows) has scale 0; a row with NaN or Inf has scale NaN and q 0, so that
 // the damage shows in the result.
-extern const ActivationStage stage_int8_ref;
-
 constexpr float kInt8TinyAbsmax = 1e-35f;
+extern const ActivationStage stage_int8_ref;
+extern const ActivationStage stage_int8_avx2;
+extern const ActivationStage stage_int16_avx2;    // the same q widened to int16 pairs
+extern const ActivationStage stage_uint8_avx512;  // the same q + 128
 
 }  // namespace espalier

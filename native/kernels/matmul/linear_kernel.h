@@ -70,5 +70,16 @@ extern const LinearKernel matmul_f32_f16_ref;
 extern const LinearKernel matmul_bf16_bf16_ref;
 extern const LinearKernel matmul_f32_int8_ref;
 extern const LinearKernel matmul_int8_int8_ref;
+extern const LinearKernel matmul_f32_f32_avx2;
+extern const LinearKernel matmul_f32_f16_avx2;
+extern const LinearKernel matmul_bf16_bf16_avx2;
+extern const LinearKernel matmul_f32_int8_avx2;
+extern const LinearKernel matmul_int8_int8_avx2;
+extern const LinearKernel matmul_f32_f32_avx512;
+extern const LinearKernel matmul_f32_f16_avx512;
+extern const LinearKernel matmul_bf16_bf16_avx512;
+extern const LinearKernel matmul_f32_int8_avx512;
+extern const LinearKernel matmul_int8_int8_avx512;
+extern const LinearKernel matmul_bf16_bf16_avx512_bf16;
 
 }  // namespace espalier

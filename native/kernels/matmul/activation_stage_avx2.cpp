@@ -1,0 +1,129 @@
+// Activation stages for AVX2.
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/matmul/activation_stage.h"
+
+#include <cfloat>
+
+#include "kernels/matmul/interleave_avx2.h"
+
+namespace espalier {
+namespace {
+
+constexpr int64_t kChunk = 256;  // words of each row converted at a time before they are interleaved
+
+// Nearest even on the upper 16 bits; NaN is quieted. Gives f32 bit patterns.
+__m256i round_to_bf16(__m256 value) {
+  const __m256i bits = _mm256_castps_si256(value);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
+  return _mm256_and_si256(_mm256_blendv_epi8(rounded, quiet, nan), _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
+}
+
+void run_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+  interleave_rows(reinterpret_cast<const uint32_t*>(x), ldx, rows, k, tile_rows, words);
+}
+
+void round_row(const float* x, int64_t count, uint32_t* out) {
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), round_to_bf16(_mm256_loadu_ps(x + i)));
+  if (i == count) return;
+  const __m256i mask = lanes(count - i);
+  _mm256_maskstore_epi32(reinterpret_cast<int*>(out + i), mask, round_to_bf16(_mm256_maskload_ps(x + i, mask)));
+}
+
+void run_bf16_as_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+  if (tile_rows == 1) return round_row(x, k, words);
+  alignas(32) uint32_t chunk[8 * kChunk];
+  for (int64_t i = 0; i < k; i += kChunk) {
+    const int64_t count = k - i < kChunk ? k - i : kChunk;
+    for (int64_t row = 0; row < rows; ++row) round_row(x + row * ldx + i, count, chunk + row * kChunk);
+    interleave_rows(chunk, kChunk, rows, count, tile_rows, words + i * tile_rows);
+  }
+}
+
+float row_absmax(const float* x, int64_t k) {
+  const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+  __m256i largest = _mm256_setzero_si256();
+  for (int64_t i = 0; i < k; i += 8) {
+    const __m256 value = k - i >= 8 ? _mm256_loadu_ps(x + i) : _mm256_maskload_ps(x + i, lanes(k - i));
+    largest = _mm256_max_epu32(largest, _mm256_and_si256(_mm256_castps_si256(value), magnitude));
+  }
+  __m128i four = _mm_max_epu32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+  four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
+  four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xb1));
+  return _mm_cvtss_f32(_mm_castsi128_ps(four));
+}
+
+// Scale of one row and what to multiply it with; see stage_int8_ref.
+float inverse_scale(const float* x, int64_t k, float* scale) {
+  const float absmax = row_absmax(x, k);
+  const bool finite = absmax <= FLT_MAX;
+  const bool tiny = absmax < kInt8TinyAbsmax;
+  *scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : absmax / 127.0f;
+  return !finite || tiny ? 0.0f : 127.0f / absmax;
+}
+
+// 8 values of x (those in mask) -> 8 int16.
+__m128i quantize8(const float* x, int64_t count, __m256 factor) {
+  const __m256 value = count >= 8 ? _mm256_loadu_ps(x) : _mm256_maskload_ps(x, lanes(count));
+  const __m256i q = _mm256_cvtps_epi32(_mm256_mul_ps(value, factor));
+  return _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
+}
+
+// The first `bytes` bytes of `value`.
+void store_bytes(__m128i value, int64_t bytes, void* out) {
+  alignas(16) char all[16];
+  _mm_store_si128(reinterpret_cast<__m128i*>(all), value);
+  __builtin_memcpy(out, all, static_cast<size_t>(bytes));
+}
+
+// x [count] -> int8, padded with zeros to whole words.
+void quantize_row_int8(const float* x, int64_t count, float inverse, uint32_t* words) {
+  int8_t* out = reinterpret_cast<int8_t*>(words);
+  const __m256 factor = _mm256_set1_ps(inverse);
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m128i q = quantize8(x + i, 8, factor);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + i), _mm_packs_epi16(q, q));
+  }
+  if (i == count) return;
+  const __m128i q = quantize8(x + i, count - i, factor);
+  store_bytes(_mm_packs_epi16(q, q), (count - i + 3) / 4 * 4, out + i);
+}
+
+// x [count] -> int16, padded with zeros to whole words.
+void quantize_row_int16(const float* x, int64_t count, float inverse, uint32_t* words) {
+  int16_t* out = reinterpret_cast<int16_t*>(words);
+  const __m256 factor = _mm256_set1_ps(inverse);
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), quantize8(x + i, 8, factor));
+  if (i < count) store_bytes(quantize8(x + i, count - i, factor), (count - i + 1) / 2 * 4, out + i);
+}
+
+using QuantizeRow = void (*)(const float*, int64_t, float, uint32_t*);
+
+template <QuantizeRow quantize_row, int64_t kPerWord>
+void run_int(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale) {
+  float inverse[8];
+  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(x + row * ldx, k, scale + row);
+  if (tile_rows == 1) return quantize_row(x, k, inverse[0], words);
+  alignas(32) uint32_t chunk[8 * kChunk];
+  for (int64_t i = 0; i < k; i += kPerWord * kChunk) {
+    const int64_t count = k - i < kPerWord * kChunk ? k - i : kPerWord * kChunk;
+    for (int64_t row = 0; row < rows; ++row) quantize_row(x + row * ldx + i, count, inverse[row], chunk + row * kChunk);
+    interleave_rows(chunk, kChunk, rows, (count + kPerWord - 1) / kPerWord, tile_rows,
+                    words + i / kPerWord * tile_rows);
+  }
+}
+
+}  // namespace
+
+const ActivationStage stage_f32_avx2 = {1, run_f32};
+const ActivationStage stage_bf16_as_f32_avx2 = {1, run_bf16_as_f32};
+const ActivationStage stage_int8_avx2 = {4, run_int<quantize_row_int8, 4>};
+const ActivationStage stage_int16_avx2 = {2, run_int<quantize_row_int16, 2>};
+
+}  // namespace espalier

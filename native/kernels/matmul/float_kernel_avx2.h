@@ -1,0 +1,143 @@
+// The loops that f32, f16, bf16 (as f32) and int8 weight-only kernels share on AVX2. A Weights type says how one step
+// of a packed panel becomes f32 vectors:
+//   kStep, kStepBytes            values of k per step (2 for bf16 pairs), and their bytes
+//   panel(problem, index)        first byte of a panel
+//   load(bytes, vectors)         [kStep][2] vectors of 8 columns
+//   scale(problem, panel)        scales of the panel's columns, or nullptr
+// Only ISA files include this; everything is local to the including file.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "kernels/matmul/epilogue_avx2.h"
+#include "kernels/matmul/f32_tile.h"
+#include "kernels/matmul/linear_kernel.h"
+#include "quant/panel_layout.h"
+
+namespace espalier {
+namespace {
+
+constexpr int64_t kRowsLimit = 6;         // m that the streaming kernels take
+constexpr int64_t kBlockK = 256;          // a 16-column block of weights this deep is 16 KiB
+constexpr int64_t kPrefetchBytes = 2048;  // how far ahead of the weights in use
+
+inline float* out_of(const LinearProblem& p, int64_t row, int64_t panel) {
+  return p.out + (row - p.out_row) * p.ldo + (panel - p.out_panel) * kPanel;
+}
+
+template <int R>
+inline void add_step(const float* x, int64_t stride, const __m256* w, __m256 (&acc)[R][2]) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+    const __m256 value = _mm256_broadcast_ss(x + r * stride);
+    acc[r][0] = _mm256_fmadd_ps(value, w[0], acc[r][0]);
+    acc[r][1] = _mm256_fmadd_ps(value, w[1], acc[r][1]);
+  }
+}
+
+// R rows of x against one panel, U steps of k in flight.
+template <typename Weights, int R, int U>
+void stream_panel(const LinearProblem& p, int64_t panel) {
+  constexpr int kStep = Weights::kStep;
+  __m256 acc[U][R][2];
+#pragma GCC unroll 4
+  for (int u = 0; u < U; ++u)
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) acc[u][r][0] = acc[u][r][1] = _mm256_setzero_ps();
+  const float* x = static_cast<const float*>(p.x);
+  const char* bytes = Weights::panel(p, panel);
+  const int64_t whole = p.k / (kStep * U) * (kStep * U);
+  int64_t k = 0;
+  for (; k < whole; k += kStep * U) {
+#pragma GCC unroll 4
+    for (int line = 0; line < U * Weights::kStepBytes; line += 64)
+      _mm_prefetch(bytes + kPrefetchBytes + line, _MM_HINT_T0);
+#pragma GCC unroll 4
+    for (int u = 0; u < U; ++u) {
+      __m256 w[2 * kStep];
+      Weights::load(bytes + u * Weights::kStepBytes, w);
+#pragma GCC unroll 2
+      for (int s = 0; s < kStep; ++s) add_step<R>(x + k + u * kStep + s, p.x_stride, w + 2 * s, acc[u]);
+    }
+    bytes += U * Weights::kStepBytes;
+  }
+  for (; k < p.k; k += kStep) {
+    __m256 w[2 * kStep];
+    Weights::load(bytes, w);
+    for (int s = 0; s < kStep && k + s < p.k; ++s) add_step<R>(x + k + s, p.x_stride, w + 2 * s, acc[0]);
+    bytes += Weights::kStepBytes;
+  }
+  const int64_t column = panel * kPanel;
+  const Epilogue epilogue =
+      epilogue_of(Weights::scale(p, panel), p.bias != nullptr ? p.bias + column : nullptr, p.n - column, p.accumulate);
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+#pragma GCC unroll 4
+      for (int u = 1; u < U; ++u) acc[0][r][half] = _mm256_add_ps(acc[0][r][half], acc[u][r][half]);
+      store(epilogue, out_of(p, r, panel), half, acc[0][r][half]);
+    }
+}
+
+template <typename Weights>
+void run_rows(const LinearProblem& p, int64_t panel_begin, int64_t panel_end) {
+  using StreamFunction = void (*)(const LinearProblem&, int64_t);
+  static const StreamFunction kStreams[kRowsLimit] = {stream_panel<Weights, 1, 4>, stream_panel<Weights, 2, 2>,
+                                                      stream_panel<Weights, 3, 2>, stream_panel<Weights, 4, 1>,
+                                                      stream_panel<Weights, 5, 1>, stream_panel<Weights, 6, 1>};
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) kStreams[p.m - 1](p, panel);
+}
+
+// `count` values of k of a panel, from k on, as f32 [count][16].
+template <typename Weights>
+void unpack_block(const LinearProblem& p, int64_t panel, int64_t k, int64_t count, float* out) {
+  const char* bytes = Weights::panel(p, panel) + k / Weights::kStep * Weights::kStepBytes;
+  for (int64_t i = 0; i < count; i += Weights::kStep) {
+    __m256 w[2 * Weights::kStep];
+    Weights::load(bytes, w);
+    for (int v = 0; v < 2 * Weights::kStep; ++v) _mm256_storeu_ps(out + i * kPanel + v * 8, w[v]);
+    bytes += Weights::kStepBytes;
+  }
+}
+
+inline size_t float_scratch_bytes(int64_t) { return kBlockK * kPanel * sizeof(float); }
+
+// One block of weights against every tile of the range.
+inline void run_block(const LinearProblem& p, int64_t tile_begin, int64_t tile_end, int64_t k, F32Tile* tile,
+                      int64_t panel) {
+  for (int64_t index = tile_begin; index < tile_end; ++index) {
+    const int64_t row = index * p.tile_rows;
+    tile->a = static_cast<const float*>(p.x) + (row * p.k + k * p.tile_rows);
+    tile->rows = p.m - row < p.tile_rows ? p.m - row : p.tile_rows;
+    tile->out = out_of(p, row, panel);
+    f32_tile_avx2(*tile);
+  }
+}
+
+template <typename Weights>
+void run_tiles(const LinearProblem& p, int64_t tile_begin, int64_t tile_end, int64_t panel_begin, int64_t panel_end,
+               void* scratch) {
+  float* block = static_cast<float*>(scratch);
+  F32Tile tile{};
+  tile.tile_rows = p.tile_rows;
+  tile.ldo = p.ldo;
+  for (int64_t k = 0; k < p.k; k += kBlockK) {
+    tile.k = p.k - k < kBlockK ? p.k - k : kBlockK;
+    tile.accumulate = p.accumulate || k > 0;
+    for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+      if (Weights::kIsF32) {
+        tile.b0 = reinterpret_cast<const float*>(Weights::panel(p, panel)) + k * kPanel;
+      } else {
+        unpack_block<Weights>(p, panel, k, tile.k, block);
+        tile.b0 = block;
+      }
+      const int64_t column = panel * kPanel;
+      tile.scale = Weights::scale(p, panel);
+      tile.bias = k == 0 && p.bias != nullptr ? p.bias + column : nullptr;
+      tile.columns = p.n - column < kPanel ? p.n - column : kPanel;
+      run_block(p, tile_begin, tile_end, k, &tile, panel);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace espalier
