@@ -30,6 +30,10 @@ export const errorTable = {
     meaning: "A checkpoint misses tensors of its family, or holds tensors that its family does not have.",
     hint: "The message names them. Check that config.json belongs to these weights.",
   },
+  ERR_CONTEXT_LENGTH: {
+    meaning: "More tokens were asked for than fit in the context.",
+    hint: "Use a shorter prompt or window, fewer tokens, or load the engine with a larger contextTokens.",
+  },
   ERR_DISK_FULL: {
     meaning: "The disk is full, or a quota is used up.",
     hint: "Free some space and run the command again; nothing was left behind.",
@@ -129,6 +133,14 @@ export const errorTable = {
   ERR_TENSOR_DTYPE: {
     meaning: "A tensor has an element type that cannot be used as a weight.",
     hint: "f32, f16, bf16 and f64 weights are read.",
+  },
+  ERR_TEXT_TOO_SHORT: {
+    meaning: "The text has too few tokens for what was asked.",
+    hint: "Give a longer text, or a smaller window.",
+  },
+  ERR_TOKENIZER_MISSING: {
+    meaning: "The model or engine has no tokenizer.",
+    hint: "Give token ids, or put tokenizer.json beside the model and build again.",
   },
   ERR_WEIGHT_VALUE: {
     meaning: "A weight is NaN or infinite.",

@@ -1,0 +1,7 @@
+export {
+  evaluatePerplexity,
+  type PerplexityOptions,
+  type PerplexityProgress,
+  type PerplexityReport,
+  type ScoringEngine,
+} from "./perplexity.js";
