@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace espalier {
@@ -34,8 +35,9 @@ class ThreadPool {
       for (int64_t task = 0; task < tasks; ++task) fn(task, 0);
       return;
     }
+    using Function = std::remove_reference_t<F>;
     run_shared(
-        tasks, [](void* context, int64_t task, int thread) { (*static_cast<F*>(context))(task, thread); },
+        tasks, [](void* context, int64_t task, int thread) { (*static_cast<Function*>(context))(task, thread); },
         const_cast<void*>(static_cast<const void*>(&fn)));
   }
 

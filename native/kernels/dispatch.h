@@ -28,7 +28,8 @@ F best_variant(const F (&table)[kIsaCount], Isa isa) {
 // 32768 f32 elements of rms_norm take about 3 us on one core of a Sapphire Rapids server.
 constexpr int64_t kSerialElements = 32768;
 
-// fn(begin, end) over [0, rows): in one piece when rows * row_elements is small, else over the pool.
+// fn(begin, end) over [0, rows): in one piece when rows * row_elements is small, else over the pool. Operators with an
+// exponential count an element four times.
 template <typename F>
 void for_row_ranges(const CpuContext& context, int64_t rows, int64_t row_elements, F&& fn) {
   if (context.pool == nullptr || rows * row_elements < kSerialElements) {

@@ -9,6 +9,8 @@
 namespace espalier {
 namespace {
 
+const KvAppendTileFn kVariants[kIsaCount] = {nullptr, ESP_X86_VARIANT(kv_append_tile_avx2), nullptr, nullptr};
+
 Status check(const KvAppendArgs& args) {
   const KvCacheView& cache = args.cache;
   if (cache.dtype != DType::kF32 && cache.dtype != DType::kF16 && cache.dtype != DType::kBF16)
@@ -62,7 +64,8 @@ KvAppendTile tile_of(const KvAppendArgs& args, int64_t page, int64_t head) {
 Status kv_append(const CpuContext& context, const KvAppendArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
   if (args.tokens == 0) return Status::ok();
-  const KvAppendTileFn append = kv_append_tile_ref;
+  const KvAppendTileFn variant = best_variant(kVariants, context.isa);
+  const KvAppendTileFn append = variant != nullptr ? variant : kv_append_tile_ref;
   const int64_t heads = args.cache.kv_heads;
   const int64_t first_page = args.position / kKvPageTokens;
   const int64_t pages = (args.position + args.tokens - 1) / kKvPageTokens - first_page + 1;

@@ -24,5 +24,6 @@ struct KvAppendTile {
 
 using KvAppendTileFn = void (*)(const KvAppendTile& tile);
 void kv_append_tile_ref(const KvAppendTile& tile);
+void kv_append_tile_avx2(const KvAppendTile& tile);
 
 }  // namespace espalier

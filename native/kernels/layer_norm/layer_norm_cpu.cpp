@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/checks.h"
+#include "kernels/dispatch.h"
 #include "kernels/layer_norm/layer_norm.h"
+#include "kernels/layer_norm/layer_norm_tile.h"
 
 namespace espalier {
 namespace {
+
+const LayerNormRowsFn kVariants[kIsaCount] = {nullptr, ESP_X86_VARIANT(layer_norm_avx2),
+                                              ESP_X86_VARIANT(layer_norm_avx512), nullptr};
 
 Status check(const LayerNormArgs& args) {
   const bool any = args.tokens > 0 && args.hidden > 0;
@@ -22,7 +27,13 @@ Status check(const LayerNormArgs& args) {
 
 Status layer_norm(const CpuContext& context, const LayerNormArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
-  return layer_norm_ref(args);
+  const LayerNormRowsFn rows = best_variant(kVariants, context.isa);
+  if (rows == nullptr) return layer_norm_ref(args);
+  for_row_ranges(context, args.tokens, args.hidden, [&](int64_t begin, int64_t end) {
+    rows(args.x + begin * args.ldx, args.ldx, args.weight, args.bias, args.out + begin * args.ldo, args.ldo,
+         end - begin, args.hidden, args.eps);
+  });
+  return Status::ok();
 }
 
 }  // namespace espalier

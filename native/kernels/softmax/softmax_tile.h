@@ -17,6 +17,8 @@ struct SoftmaxTile {
 };
 
 extern const SoftmaxTile softmax_tile_ref;
+extern const SoftmaxTile softmax_tile_avx2;
+extern const SoftmaxTile softmax_tile_avx512;
 
 // The tile functions of the highest level at or below `isa`.
 const SoftmaxTile& softmax_tile(Isa isa);
