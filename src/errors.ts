@@ -22,6 +22,14 @@ export const errorTable = {
     meaning: "The native addon could not be loaded.",
     hint: "Run `npm run build` in a clone, or install the package for your platform; `espalier doctor` shows what was found.",
   },
+  ERR_CHAT_TEMPLATE: {
+    meaning: "The model's chat template could not be rendered with these messages.",
+    hint: "The message is the template's own where it raised one; check the roles and their order, or generate from a raw prompt.",
+  },
+  ERR_CHAT_TEMPLATE_MISSING: {
+    meaning: "The tokenizer has no chat template of that name.",
+    hint: "Generate from a raw prompt, or use a model tuned for chat.",
+  },
   ERR_CHECKPOINT_INDEX: {
     meaning: "The index of a sharded checkpoint does not agree with its files.",
     hint: "Download the model again; the message names the shard and the tensor.",
@@ -37,6 +45,10 @@ export const errorTable = {
   ERR_DISK_FULL: {
     meaning: "The disk is full, or a quota is used up.",
     hint: "Free some space and run the command again; nothing was left behind.",
+  },
+  ERR_DISPOSED: {
+    meaning: "The object was used after dispose().",
+    hint: "Keep it until the work is done, or load it again.",
   },
   ERR_FILE_CLOSED: {
     meaning: "A file was used after it was closed.",
@@ -138,9 +150,17 @@ export const errorTable = {
     meaning: "The text has too few tokens for what was asked.",
     hint: "Give a longer text, or a smaller window.",
   },
+  ERR_TOKENIZER_MALFORMED: {
+    meaning: "A tokenizer file is not what it should be.",
+    hint: "The message names the file and the field; fetch the file again or save it again with transformers.",
+  },
   ERR_TOKENIZER_MISSING: {
     meaning: "The model or engine has no tokenizer.",
     hint: "Give token ids, or put tokenizer.json beside the model and build again.",
+  },
+  ERR_TOKENIZER_UNSUPPORTED: {
+    meaning: "The tokenizer uses a part that is not supported here.",
+    hint: "The message names the part; tokenize elsewhere and give token ids.",
   },
   ERR_WEIGHT_VALUE: {
     meaning: "A weight is NaN or infinite.",

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The tokenizer itself, synchronous. Lives in the worker.
+ */
+import { Tokenizer as Library } from "@huggingface/tokenizers";
+import { EspalierError } from "../errors.js";
+import { isRecord } from "../json.js";
+import { adaptTokenizerJson, type TokenizerJson } from "./adapt.js";
+import { ChatRenderer } from "./chat-template.js";
+import type { ChatMessage, ChatTemplateOptions, TokenizerInfo } from "./messages.js";
+import type { TokenizerParts } from "./read-source.js";
+import { decoderFactory, type DecoderStage } from "./stream-decoder.js";
+
+interface Stream {
+  decoder: DecoderStage;
+  skipSpecialTokens: boolean;
+}
+
+export class TokenizerCore {
+  readonly info: TokenizerInfo;
+  readonly #library: Library;
+  readonly #specialIds: ReadonlySet<number>;
+  readonly #makeDecoder: () => DecoderStage;
+  readonly #chat: ChatRenderer;
+  readonly #streams = new Map<number, Stream>();
+
+  constructor(parts: TokenizerParts) {
+    const json = adaptTokenizerJson(parts.tokenizerJson, parts.where);
+    this.#library = createLibrary(json, parts);
+    this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
+    this.#makeDecoder = createDecoder(json, parts.where);
+    const special = specialTokens(parts.tokenizerConfig);
+    this.#chat = new ChatRenderer(parts.templates, special);
+    this.info = this.#describe(json, parts, special);
+  }
+
+  encode(text: string, addSpecialTokens: boolean): Int32Array {
+    // A lone surrogate has no UTF-8; the Rust tokenizers never see one.
+    const { ids } = this.#library.encode(text.replace(/\p{Surrogate}/gu, "\ufffd"), {
+      add_special_tokens: addSpecialTokens,
+    });
+    const unknown = ids.findIndex((id: number | undefined) => id === undefined);
+    if (unknown >= 0)
+      throw new EspalierError("ERR_TOKENIZER_MALFORMED", "the vocabulary lacks a token and has no unknown token");
+    return Int32Array.from(ids);
+  }
+
+  decode(ids: Int32Array, skipSpecialTokens: boolean): string {
+    const stream = { decoder: this.#makeDecoder(), skipSpecialTokens };
+    return this.#pushAll(stream, ids) + stream.decoder.flush().join("");
+  }
+
+  push(id: number, ids: Int32Array, skipSpecialTokens: boolean): string {
+    const stream = this.#streams.get(id) ?? { decoder: this.#makeDecoder(), skipSpecialTokens };
+    this.#streams.set(id, stream);
+    return this.#pushAll(stream, ids);
+  }
+
+  flush(id: number): string {
+    const stream = this.#streams.get(id);
+    this.#streams.delete(id);
+    return stream === undefined ? "" : stream.decoder.flush().join("");
+  }
+
+  render(messages: readonly ChatMessage[], options: ChatTemplateOptions): string {
+    return this.#chat.render(messages, options);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.#library.id_to_token(id);
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.#library.token_to_id(token);
+  }
+
+  /** Ids without a token (a model's padding of the vocabulary) give no text. */
+  #pushAll(stream: Stream, ids: Int32Array): string {
+    let text = "";
+    for (const id of ids) {
+      if (stream.skipSpecialTokens && this.#specialIds.has(id)) continue;
+      const token = this.#library.id_to_token(id);
+      if (token !== undefined) text += stream.decoder.push(token).join("");
+    }
+    return text;
+  }
+
+  #describe(json: TokenizerJson, parts: TokenizerParts, special: Record<string, string>): TokenizerInfo {
+    const idOf = (name: string): number | null => {
+      const token = special[name];
+      return token === undefined ? null : (this.tokenToId(token) ?? null);
+    };
+    const bosTokenId = idOf("bos_token");
+    const added = json.added_tokens.reduce((highest, token) => Math.max(highest, token.id), -1);
+    const eos = [idOf("eos_token"), parts.generationEos].flat().filter(isTokenId);
+    return {
+      vocabSize: Math.max(modelSize(json.model), added + 1),
+      bosTokenId,
+      padTokenId: idOf("pad_token"),
+      unkTokenId: idOf("unk_token"),
+      eosTokenIds: [...new Set(eos)],
+      addsBos: bosTokenId !== null && this.encode("", true)[0] === bosTokenId,
+      chatTemplate: parts.templates.get("default") ?? null,
+    };
+  }
+}
+
+function isTokenId(id: unknown): id is number {
+  return typeof id === "number" && Number.isInteger(id) && id >= 0;
+}
+
+function modelSize(model: Record<string, unknown>): number {
+  const vocab = model["vocab"];
+  if (Array.isArray(vocab)) return vocab.length;
+  return Object.values(vocab as Record<string, number>).reduce((highest, id) => Math.max(highest, id), -1) + 1;
+}
+
+function createLibrary(json: TokenizerJson, parts: TokenizerParts): Library {
+  try {
+    return new Library(json, { ...parts.tokenizerConfig });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    const code = message.startsWith("Unknown ") ? "ERR_TOKENIZER_UNSUPPORTED" : "ERR_TOKENIZER_MALFORMED";
+    throw new EspalierError(code, `${parts.where}: ${message}`, { cause: error });
+  }
+}
+
+function createDecoder(json: TokenizerJson, where: string): () => DecoderStage {
+  const factory = decoderFactory(json["decoder"]);
+  if (factory !== null) return factory;
+  const type = isRecord(json["decoder"]) ? String(json["decoder"]["type"]) : typeof json["decoder"];
+  throw new EspalierError("ERR_TOKENIZER_UNSUPPORTED", `${where}: decoder: type "${type}" or a part of it`);
+}
+
+/** bos_token and its like; tokenizer_config.json has them as strings or as {content}. */
+function specialTokens(config: Record<string, unknown>): Record<string, string> {
+  const tokens: Record<string, string> = {};
+  for (const name of ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"]) {
+    const value = config[name];
+    const content = isRecord(value) ? value["content"] : value;
+    if (typeof content === "string") tokens[name] = content;
+  }
+  return tokens;
+}
