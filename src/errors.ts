@@ -18,9 +18,29 @@ export const errorTable = {
     meaning: "An argument or option has a value that cannot be used.",
     hint: "The message names the argument, what was expected and what came.",
   },
+  ERR_BACKEND_LOAD: {
+    meaning: "A backend's shared object could not be opened.",
+    hint: "The message holds the loader's reason; `espalier doctor` shows what was found.",
+  },
+  ERR_BACKEND_UNKNOWN: {
+    meaning: "There is no backend of that name.",
+    hint: "Use auto or cpu.",
+  },
+  ERR_BACKEND_UNUSABLE: {
+    meaning: "The backend asked for cannot run on this machine.",
+    hint: "The message says what is missing; use --backend auto to take what works.",
+  },
+  ERR_BACKEND_VERSION: {
+    meaning: "A backend's shared object was built for another version of espalier.",
+    hint: "Build it again with this version: npm run build:cuda.",
+  },
   ERR_BINDING: {
     meaning: "The native addon could not be loaded.",
     hint: "Run `npm run build` in a clone, or install the package for your platform; `espalier doctor` shows what was found.",
+  },
+  ERR_CANCELLED: {
+    meaning: "A step was stopped because its engine is closing.",
+    hint: "Nothing is wrong.",
   },
   ERR_CHAT_TEMPLATE: {
     meaning: "The model's chat template could not be rendered with these messages.",
@@ -49,6 +69,34 @@ export const errorTable = {
   ERR_DISPOSED: {
     meaning: "The object was used after dispose().",
     hint: "Keep it until the work is done, or load it again.",
+  },
+  ERR_EMPTY_PROMPT: {
+    meaning: "The prompt holds no token.",
+    hint: "Give at least one character or id.",
+  },
+  ERR_ENGINE_CHECKSUM: {
+    meaning: "A weight's bytes are not those that were written.",
+    hint: "The disk or a copy damaged the file: build the engine again.",
+  },
+  ERR_ENGINE_FORMAT: {
+    meaning: "engine.json or weights.bin is damaged or does not belong together.",
+    hint: "Build the engine again.",
+  },
+  ERR_ENGINE_MEMORY: {
+    meaning: "The engine does not fit this machine's memory.",
+    hint: "Use a smaller weight format, context or kvTokens.",
+  },
+  ERR_ENGINE_NOT_FOUND: {
+    meaning: "The path is not an engine directory.",
+    hint: "Build one with `espalier build MODEL --out DIR`.",
+  },
+  ERR_ENGINE_TARGET: {
+    meaning: "The engine was built for another kind of machine.",
+    hint: "Build it again on this machine.",
+  },
+  ERR_ENGINE_VERSION: {
+    meaning: "The engine was built by another version of espalier.",
+    hint: "Build it again with this version.",
   },
   ERR_FILE_CLOSED: {
     meaning: "A file was used after it was closed.",
@@ -138,6 +186,10 @@ export const errorTable = {
     meaning: "A safetensors file describes a tensor that cannot be: its dtype, shape or offsets are wrong.",
     hint: "Download the file again; the message names the tensor.",
   },
+  ERR_SESSION_BUSY: {
+    meaning: "The session is still answering.",
+    hint: "Await the answer's result() first.",
+  },
   ERR_SHAPE: {
     meaning: "A tensor has another shape than expected.",
     hint: "The message names the tensor, the expected and the found shape.",
@@ -161,6 +213,14 @@ export const errorTable = {
   ERR_TOKENIZER_UNSUPPORTED: {
     meaning: "The tokenizer uses a part that is not supported here.",
     hint: "The message names the part; tokenize elsewhere and give token ids.",
+  },
+  ERR_TOKEN_ID: {
+    meaning: "A token id lies outside the model's vocabulary.",
+    hint: "The prompt was encoded with another model's tokenizer, perhaps.",
+  },
+  ERR_WEIGHT_FORMAT: {
+    meaning: "There is no weight format of that name.",
+    hint: "The message lists those that exist.",
   },
   ERR_WEIGHT_VALUE: {
     meaning: "A weight is NaN or infinite.",
@@ -189,10 +249,11 @@ export class EspalierError extends Error {
 
 /** An error the native core raised, as an EspalierError; anything else is returned as it came. */
 export function toEspalierError(error: unknown): unknown {
-  if (error instanceof EspalierError || !(error instanceof Error)) return error;
-  const { code, hint } = error as Error & { code?: unknown; hint?: unknown };
+  // Not `instanceof Error`: the addon's errors may come from another realm (a vm context).
+  if (error instanceof EspalierError || typeof error !== "object" || error === null) return error;
+  const { code, hint, message } = error as { code?: unknown; hint?: unknown; message?: unknown };
   if (typeof code !== "string" || !Object.hasOwn(errorTable, code)) return error;
-  return new EspalierError(code as ErrorCode, error.message, {
+  return new EspalierError(code as ErrorCode, String(message), {
     cause: error,
     ...(typeof hint === "string" ? { hint } : {}),
   });

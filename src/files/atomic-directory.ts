@@ -1,0 +1,93 @@
+/**
+ * A directory that appears whole or not at all: filled beside its place, synced, renamed. On any failure, a full disk
+ * and an abort among them, nothing is left behind.
+ */
+import { randomBytes } from "node:crypto";
+import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { EspalierError } from "../errors.js";
+
+export interface AtomicDirectoryOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Calls `fill(staging)` to write the files, then puts the directory in place. ERR_OUTPUT_EXISTS when `target` is there,
+ * ERR_DISK_FULL, ERR_FILE_WRITE, ERR_ABORTED.
+ *
+ * @example await writeDirectoryAtomically("out", (staging) => writeFile(join(staging, "config.json"), "{}"))
+ */
+export async function writeDirectoryAtomically(
+  target: string,
+  fill: (staging: string) => Promise<void>,
+  options: AtomicDirectoryOptions = {},
+): Promise<void> {
+  const place = resolve(target);
+  await refuseExisting(place, target);
+  const parent = dirname(place);
+  const staging = join(parent, `.${basename(place)}.espalier-${process.pid}-${randomBytes(4).toString("hex")}`);
+  try {
+    throwIfAborted(options.signal);
+    await mkdir(parent, { recursive: true });
+    await mkdir(staging);
+    await fill(staging);
+    await syncTree(staging);
+    throwIfAborted(options.signal);
+    await refuseExisting(place, target);
+    await rename(staging, place);
+    await syncPath(parent);
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true });
+    throw toWriteError(error, target);
+  }
+}
+
+/** ERR_ABORTED when the signal has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  throw new EspalierError("ERR_ABORTED", "stopped on request", { cause: signal.reason });
+}
+
+/** A file-system error as a coded one; everything else is returned as it came. */
+export function toWriteError(error: unknown, target: string): unknown {
+  if (error instanceof EspalierError || !(error instanceof Error)) return error;
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === "ENOSPC" || code === "EDQUOT")
+    return new EspalierError("ERR_DISK_FULL", `${target}: ${error.message}`, { cause: error });
+  if (code === "ENOTEMPTY" || code === "EEXIST") return existsError(target);
+  if ((error as NodeJS.ErrnoException).syscall !== undefined)
+    return new EspalierError("ERR_FILE_WRITE", `${target}: ${error.message}`, { cause: error });
+  return error;
+}
+
+function existsError(target: string): EspalierError {
+  return new EspalierError("ERR_OUTPUT_EXISTS", `${target} exists already`);
+}
+
+async function refuseExisting(place: string, target: string): Promise<void> {
+  const there = await lstat(place).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return false;
+      throw toWriteError(error, target);
+    },
+  );
+  if (there) throw existsError(target);
+}
+
+async function syncTree(path: string): Promise<void> {
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) await syncTree(join(path, entry.name));
+    else if (entry.isFile()) await syncPath(join(path, entry.name));
+  }
+  await syncPath(path);
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
