@@ -76,7 +76,88 @@ export interface Family {
   ignorable: string[];
 }
 
+/** A row of the weight-format registry. */
+export interface WeightFormat {
+  id: string;
+  /** What the kernel turns activations into: "f32", "bf16", "int8 per token". */
+  activation: string;
+  /** Scales excluded. */
+  bitsPerWeight: number;
+  /** Raised when the packed bytes change meaning. */
+  layoutVersion: number;
+}
+
+export interface NativeRequest extends Partial<{
+  maxTokens: number;
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repetitionPenalty: number;
+  seed: number;
+  /** Ids that end the generation; none to ignore end of sequence. */
+  stopIds: Int32Array;
+  topLogprobs: number;
+  /** kind "logits": after every id, not only the last. */
+  allLogits: boolean;
+  reusePrefix: boolean;
+}> {
+  id: number;
+  kind: "generate" | "logits" | "score";
+  prompt: Int32Array;
+}
+
+/** `atMs`: since the request was handed in, on the engine's thread. */
+export type NativeEvent = { request: number; atMs: number } & (
+  | { kind: "token"; token: number; logprob: number; top: { id: number; logprob: number }[] }
+  | { kind: "done"; reason: "stop" | "length" | "context" | "cancelled"; reusedTokens: number }
+  | { kind: "logits"; logits: Float32Array }
+  | { kind: "scores"; scores: Float64Array }
+  | { kind: "error"; error: Error }
+);
+
+export interface NativeEngineConfig {
+  weightsPath: string;
+  spec: object;
+  tensors: readonly object[];
+  contextTokens: number;
+  kvTokens: number;
+  kvDtype: "f32" | "f16" | "bf16";
+  maxSequences: number;
+  prefillChunk: number;
+  /** 0 = default. */
+  threads: number;
+  isa: IsaName | "auto";
+}
+
+/** The engine's thread and everything it owns. `onEvents` is called when `takeEvents()` has something to give. */
+export interface NativeEngine {
+  submit(request: NativeRequest): void;
+  cancel(id: number): void;
+  takeEvents(): NativeEvent[];
+  stats(): {
+    active: number;
+    waiting: number;
+    pagesTotal: number;
+    pagesFree: number;
+    pagesCached: number;
+    weightBytes: number;
+    kvBytes: number;
+    workspaceBytes: number;
+  };
+  /** Keep the process alive while requests are open. */
+  ref(): void;
+  unref(): void;
+  /** Cancels everything and frees; may be called twice. */
+  close(): Promise<void>;
+}
+
 export interface NativeBinding {
+  NativeEngine: new (config: NativeEngineConfig, onEvents: () => void) => NativeEngine;
+  weightFormats(): WeightFormat[];
+  packedBytes(format: string, n: number, k: number): number;
+  /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */
+  packTensor(file: MappedFile, source: TensorSource, format: string): Promise<Uint8Array>;
   /** Throws ERR_FILE_OPEN. */
   MappedFile: new (path: string) => MappedFile;
   sourceTypes(): SourceType[];
@@ -110,6 +191,9 @@ function candidates(): string[] {
   ];
 }
 
+/** The file the addon came from. */
+export let bindingPath = "";
+
 function load(): NativeBinding {
   const require = createRequire(import.meta.url);
   const tried: string[] = [];
@@ -119,7 +203,9 @@ function load(): NativeBinding {
       continue;
     }
     try {
-      return require(candidate) as NativeBinding;
+      const loaded = require(candidate) as NativeBinding;
+      bindingPath = require.resolve(candidate);
+      return loaded;
     } catch (error) {
       tried.push(`${candidate}: ${(error as Error).message.split("\n")[0] ?? ""}`);
     }

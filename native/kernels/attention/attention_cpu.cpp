@@ -16,7 +16,8 @@ static_assert(kAttentionPageTokens == kKvPageTokens);
 const AttentionTileFn kVariants[kIsaCount] = {nullptr, ESP_X86_VARIANT(attention_tile_avx2),
                                               ESP_X86_VARIANT(attention_tile_avx512), nullptr};
 
-Status check(const AttentionArgs& args) {
+// All but the pointers, which need not be known yet when a workspace is sized.
+Status check_sizes(const AttentionArgs& args) {
   const KvCacheView& cache = args.cache;
   if (cache.dtype != DType::kF32 && cache.dtype != DType::kF16 && cache.dtype != DType::kBF16)
     return Status("ERR_ARGUMENT", format_text("attention: cache.dtype: expected f32, f16 or bf16, found %d",
@@ -35,11 +36,21 @@ Status check(const AttentionArgs& args) {
       .pointer("sequences", args.sequences, args.count > 0);
   for (int64_t s = 0; checks.is_ok() && s < args.count; ++s) {
     const AttentionSequence& sequence = args.sequences[s];
-    const bool any = sequence.q_len > 0;
     checks.size("sequence.q_len", sequence.q_len)
         .size("sequence.kv_len", sequence.kv_len)
-        .at_most("sequence.q_len", sequence.q_len, sequence.kv_len)
-        .pointer("sequence.q", sequence.q, any)
+        .at_most("sequence.q_len", sequence.q_len, sequence.kv_len);
+  }
+  return checks.done();
+}
+
+Status check(const AttentionArgs& args) {
+  ESP_RETURN_IF_ERROR(check_sizes(args));
+  const KvCacheView& cache = args.cache;
+  ArgumentChecks checks("attention");
+  for (int64_t s = 0; checks.is_ok() && s < args.count; ++s) {
+    const AttentionSequence& sequence = args.sequences[s];
+    const bool any = sequence.q_len > 0;
+    checks.pointer("sequence.q", sequence.q, any)
         .pointer("sequence.out", sequence.out, any)
         .pointer("sequence.pages", sequence.pages, any)
         .pointer("cache.k_base", cache.k_base, any)
@@ -150,7 +161,7 @@ void merge_parts(const CpuContext& context, const AttentionArgs& args, const Att
 }  // namespace
 
 size_t attention_workspace_size(const CpuContext& context, const AttentionArgs& args) {
-  if (best_variant(kVariants, context.isa) == nullptr || !check(args).is_ok()) return 0;
+  if (best_variant(kVariants, context.isa) == nullptr || !check_sizes(args).is_ok()) return 0;
   const int threads = thread_count(context);
   Arena arena;
   carve(arena, plan_attention(args, threads, nullptr), threads, args.cache.head_dim);

@@ -1,0 +1,202 @@
+/**
+ * buildEngine: packs a model for this machine's backend into an engine directory, one tensor in memory at a time.
+ */
+import { createHash } from "node:crypto";
+import { open, writeFile, type FileHandle } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { endianness } from "node:os";
+import { binding } from "../binding.js";
+import { checkTensors, openCheckpoint, type Checkpoint } from "../checkpoint/index.js";
+import { EspalierError, toEspalierError } from "../errors.js";
+import { throwIfAborted, writeDirectoryAtomically } from "../files/atomic-directory.js";
+import { expectedTensors, type ExpectedTensor } from "../model/families.js";
+import { writeTokenizerFiles } from "../tokenizer/index.js";
+import { version } from "../version.js";
+import { ENGINE_VERSION, tensorName, type EngineManifest, type EngineTensor } from "./engine-directory.js";
+
+export interface BuildOptions {
+  /** Weight format of all linear layers and the embedding. Default "int8-w8a8". */
+  weights?: string;
+  /** Other formats for tensors whose name matches: pattern (`*` any run of characters) to format; the last match wins. */
+  overrides?: Record<string, string>;
+  signal?: AbortSignal;
+  onProgress?: (progress: BuildProgress) => void;
+}
+
+export interface BuildProgress {
+  tensor: string;
+  done: number;
+  total: number;
+  doneBytes: number;
+}
+
+export interface BuildReport {
+  directory: string;
+  sizeBytes: number;
+  parameters: number;
+  seconds: number;
+  /** Tensors and packed bytes by format. */
+  formats: Record<string, { tensors: number; bytes: number }>;
+}
+
+const ALIGNMENT = 64;
+const WRITE_CHUNK_BYTES = 4 << 20;
+
+/**
+ * @param model a Hugging Face directory or a GGUF file
+ * @param outDir must not exist; appears whole or not at all
+ * @example await buildEngine("SmolLM2-135M", "smollm2-int8", { weights: "int8-w8a8", overrides: { "lm_head*": "f16" } });
+ */
+export async function buildEngine(model: string, outDir: string, options: BuildOptions = {}): Promise<BuildReport> {
+  const started = performance.now();
+  const format = options.weights ?? "int8-w8a8";
+  checkFormats([format, ...Object.values(options.overrides ?? {})]);
+  await using checkpoint = await openCheckpoint(model);
+  checkTensors(checkpoint);
+  let manifest: EngineManifest | undefined;
+  const fill = async (staging: string): Promise<void> => {
+    const tensors = await writeWeights(checkpoint, join(staging, "weights.bin"), format, options);
+    await writeTokenizerFiles(checkpoint, staging);
+    manifest = manifestOf(checkpoint, model, tensors);
+    await writeFile(join(staging, "engine.json"), `${JSON.stringify(manifest, null, 1)}\n`);
+  };
+  await writeDirectoryAtomically(outDir, fill, { signal: options.signal });
+  return report(outDir, manifest as unknown as EngineManifest, (performance.now() - started) / 1000);
+}
+
+function checkFormats(formats: string[]): void {
+  const known = binding.weightFormats().map((row) => row.id);
+  for (const format of formats)
+    if (!known.includes(format))
+      throw new EspalierError("ERR_WEIGHT_FORMAT", `weights: expected one of ${known.join(", ")}, found "${format}"`);
+}
+
+/** Format of one tensor; vectors stay plain floats. */
+function formatOf(tensor: ExpectedTensor, fallback: string, overrides: Record<string, string>): string {
+  if (tensor.shape.length === 1) return "vector";
+  let format = fallback;
+  for (const [pattern, wanted] of Object.entries(overrides))
+    if (matches(pattern, tensorName(tensor)) || matches(pattern, tensor.name)) format = wanted;
+  return format;
+}
+
+function matches(pattern: string, name: string): boolean {
+  const source = pattern
+    .split("*")
+    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
+    .join(".*");
+  return new RegExp(`^${source}$`).test(name);
+}
+
+async function writeWeights(
+  checkpoint: Checkpoint,
+  path: string,
+  format: string,
+  options: BuildOptions,
+): Promise<EngineTensor[]> {
+  const expected = expectedTensors(checkpoint.spec);
+  const overrides = options.overrides ?? {};
+  for (const pattern of Object.keys(overrides))
+    if (!expected.some((tensor) => matches(pattern, tensorName(tensor)) || matches(pattern, tensor.name)))
+      throw new EspalierError("ERR_ARGUMENT", `overrides: the pattern "${pattern}" matches no tensor of this model`);
+  const file = await open(path, "wx");
+  try {
+    const tensors: EngineTensor[] = [];
+    let offset = 0;
+    for (const [index, tensor] of expected.entries()) {
+      throwIfAborted(options.signal);
+      const written = await writeTensor(checkpoint, file, offset, tensor, formatOf(tensor, format, overrides));
+      tensors.push(written);
+      offset = Math.ceil((written.offset + written.sizeBytes) / ALIGNMENT) * ALIGNMENT;
+      options.onProgress?.({ tensor: tensorName(tensor), done: index + 1, total: expected.length, doneBytes: offset });
+    }
+    await file.truncate(offset);
+    await file.sync();
+    return tensors;
+  } finally {
+    await file.close();
+  }
+}
+
+async function writeTensor(
+  checkpoint: Checkpoint,
+  file: FileHandle,
+  offset: number,
+  tensor: ExpectedTensor,
+  format: string,
+): Promise<EngineTensor> {
+  const packed = await pack(checkpoint, tensor.name, format);
+  const hash = createHash("sha256");
+  for (let at = 0; at < packed.length; at += WRITE_CHUNK_BYTES) {
+    const chunk = packed.subarray(at, at + WRITE_CHUNK_BYTES);
+    hash.update(chunk);
+    await file.write(chunk, 0, chunk.length, offset + at);
+  }
+  const [rows = 1, cols = 1] = tensor.shape;
+  return {
+    role: tensor.role,
+    part: tensor.part,
+    ...(tensor.layer === null ? {} : { layer: tensor.layer }),
+    format: format === "vector" ? "f32" : format,
+    n: rows,
+    k: tensor.shape.length === 1 ? 1 : cols,
+    offset,
+    sizeBytes: packed.length,
+    sha256: hash.digest("hex"),
+  };
+}
+
+/** Packs one tensor; an error names the file and the tensor. */
+async function pack(checkpoint: Checkpoint, name: string, format: string): Promise<Uint8Array> {
+  const source = checkpoint.tensors.get(name);
+  if (source === undefined)
+    throw new EspalierError("ERR_INTERNAL", `${checkpoint.path}: ${name} was checked but is missing`);
+  try {
+    return await binding.packTensor(source.mapped, source, format);
+  } catch (error) {
+    const known = toEspalierError(error);
+    if (!(known instanceof EspalierError)) throw known;
+    throw new EspalierError(known.code, `${source.file}: tensor ${source.sourceName}: ${known.message}`, {
+      hint: known.hint,
+      cause: known,
+    });
+  }
+}
+
+function manifestOf(checkpoint: Checkpoint, model: string, tensors: EngineTensor[]): EngineManifest {
+  const versions = new Map(binding.weightFormats().map((row) => [row.id, row.layoutVersion]));
+  const used = [...new Set(tensors.map((tensor) => tensor.format))].sort();
+  const last = tensors.at(-1);
+  const end = last === undefined ? 0 : last.offset + last.sizeBytes;
+  return {
+    engineVersion: ENGINE_VERSION,
+    espalierVersion: version,
+    backend: "cpu",
+    target: { arch: process.arch, endianness: endianness() },
+    spec: checkpoint.spec,
+    layouts: Object.fromEntries(used.map((format) => [format, versions.get(format) ?? 0])),
+    weights: { file: "weights.bin", sizeBytes: Math.ceil(end / ALIGNMENT) * ALIGNMENT },
+    tensors,
+    source: {
+      name: basename(model),
+      format: checkpoint.format,
+      parameters: tensors.reduce((sum, tensor) => sum + tensor.n * tensor.k, 0),
+    },
+  };
+}
+
+function report(outDir: string, manifest: EngineManifest, seconds: number): BuildReport {
+  const formats: BuildReport["formats"] = {};
+  for (const tensor of manifest.tensors) {
+    const row = (formats[tensor.format] ??= { tensors: 0, bytes: 0 });
+    row.tensors += 1;
+    row.bytes += tensor.sizeBytes;
+  }
+  return {
+    directory: outDir,
+    sizeBytes: manifest.weights.sizeBytes,
+    parameters: manifest.source.parameters,
+    seconds,
+    formats,
+  };
+}

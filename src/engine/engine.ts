@@ -1,0 +1,295 @@
+/**
+ * Engine: a built model loaded for inference. One engine serves many generations at once (continuous batching).
+ */
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import {
+  binding,
+  type IsaName,
+  type NativeEngine,
+  type NativeEngineConfig,
+  type NativeEvent,
+  type NativeRequest,
+} from "../binding.js";
+import { EspalierError, toEspalierError } from "../errors.js";
+import type { ModelSpec } from "../model/spec.js";
+import { tokenizerFromFiles, type Tokenizer } from "../tokenizer/index.js";
+import { readEngineManifest, verifyEngineChecksums, type EngineManifest } from "./engine-directory.js";
+import { Generation } from "./generation.js";
+import { readGenerationDefaults, resolveGeneration, type GenerateOptions, type SamplingOptions } from "./options.js";
+import { Session, type SessionOptions } from "./session.js";
+
+export interface EngineLoadOptions {
+  /** Prompt and generated tokens of one sequence. Default: the model's, at most 4096. */
+  contextTokens?: number;
+  /** Tokens of all sequences and the prefix cache together. Default: 4 × contextTokens. */
+  kvTokens?: number;
+  /** Storage of keys and values. Default f32. */
+  kvDtype?: "f32" | "f16" | "bf16";
+  /** Sequences worked on together; more wait. Default 8. */
+  maxSequences?: number;
+  /** Prompt tokens of one step. Default 512. */
+  prefillChunk?: number;
+  /** Default: ESPALIER_THREADS or the physical cores. */
+  threads?: number;
+  /** Forces an instruction set. Default: the best this CPU runs, or ESPALIER_ISA. */
+  isa?: IsaName | "auto";
+  /** Compare every weight's sha256 before use. Default false. */
+  verify?: boolean;
+  signal?: AbortSignal;
+}
+
+/** What `engine.stats()` reports; bytes are of this engine alone. */
+export type EngineStats = ReturnType<NativeEngine["stats"]>;
+
+const DEFAULT_CONTEXT_TOKENS = 4096;
+
+export class Engine implements AsyncDisposable {
+  readonly directory: string;
+  readonly manifest: EngineManifest;
+  readonly contextTokens: number;
+  /** null when the engine directory holds no tokenizer: prompts are then given as ids. */
+  readonly tokenizer: Tokenizer | null;
+  readonly #native: NativeEngine;
+  readonly #defaults: SamplingOptions;
+  readonly #handlers = new Map<number, (event: NativeEvent) => void>();
+  readonly #generations = new Set<Generation>();
+  readonly #sessions = new Set<Session>();
+  #nextRequest = 1;
+  #disposed: Promise<void> | null = null;
+
+  private constructor(
+    directory: string,
+    manifest: EngineManifest,
+    contextTokens: number,
+    config: NativeEngineConfig,
+    tokenizer: Tokenizer | null,
+    defaults: SamplingOptions,
+  ) {
+    this.directory = directory;
+    this.manifest = manifest;
+    this.contextTokens = contextTokens;
+    this.tokenizer = tokenizer;
+    this.#defaults = defaults;
+    this.#native = new binding.NativeEngine(config, () => this.#drain());
+  }
+
+  /**
+   * Loads an engine directory.
+   * @example
+   * await using engine = await Engine.load("smollm2-int8");
+   * for await (const { text } of engine.generate({ prompt: "Once upon a time" })) process.stdout.write(text);
+   */
+  static async load(directory: string, options: EngineLoadOptions = {}): Promise<Engine> {
+    const manifest = await readEngineManifest(directory);
+    options.signal?.throwIfAborted();
+    if (options.verify === true) await verifyEngineChecksums(directory, manifest, options.signal);
+    const contextTokens = resolveContext(manifest.spec, options.contextTokens);
+    const config = nativeConfig(directory, manifest, contextTokens, options);
+    checkMemory(directory, manifest, config);
+    const tokenizer = await tokenizerFromFiles(directory);
+    try {
+      options.signal?.throwIfAborted();
+      const defaults = await readGenerationDefaults(directory);
+      return new Engine(directory, manifest, contextTokens, config, tokenizer, defaults);
+    } catch (error) {
+      await tokenizer?.dispose();
+      throw toEspalierError(error);
+    }
+  }
+
+  get spec(): ModelSpec {
+    return this.manifest.spec;
+  }
+
+  /** Starts a generation; it runs whether or not anyone iterates it. Errors come from the stream or `result()`. */
+  generate(options: GenerateOptions): Generation {
+    const id = this.#nextRequest++;
+    const generation = new Generation({ stops: options.stop ?? [], cancel: () => this.#cancel(id) });
+    this.#generations.add(generation);
+    this.#start(id, generation, options).catch((error: unknown) => generation.fail(toEspalierError(error)));
+    const forget = (): void => void this.#generations.delete(generation);
+    generation.result().then(forget, forget);
+    return generation;
+  }
+
+  /** A conversation that remembers its messages; the cache keeps what was computed for earlier turns. */
+  createSession(options: SessionOptions = {}): Session {
+    this.#throwIfDisposed();
+    const session = new Session(this, options, () => this.#sessions.delete(session));
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** Logits after the last id, or after every id: one row of vocabSize values for each. */
+  async logits(ids: ArrayLike<number>, options: { all?: boolean; signal?: AbortSignal } = {}): Promise<Float32Array[]> {
+    const event = await this.#single(
+      { kind: "logits", prompt: toIds(ids), allLogits: options.all === true },
+      options.signal,
+    );
+    if (event.kind !== "logits") throw new EspalierError("ERR_INTERNAL", `expected logits, found ${event.kind}`);
+    const rows: Float32Array[] = [];
+    for (let at = 0; at < event.logits.length; at += this.spec.vocabSize)
+      rows.push(event.logits.subarray(at, at + this.spec.vocabSize));
+    return rows;
+  }
+
+  /** Natural log-probability of ids[1..] given what precedes each: ids.length - 1 values. */
+  async score(ids: ArrayLike<number>, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
+    const event = await this.#single({ kind: "score", prompt: toIds(ids) }, options.signal);
+    if (event.kind !== "scores") throw new EspalierError("ERR_INTERNAL", `expected scores, found ${event.kind}`);
+    return event.scores;
+  }
+
+  stats(): EngineStats {
+    return this.#native.stats();
+  }
+
+  /** @internal Hands a request straight to the native engine; every event goes to `onEvent`. Returns its cancel. */
+  request(request: Omit<NativeRequest, "id">, onEvent: (event: NativeEvent) => void): () => void {
+    const id = this.#nextRequest++;
+    this.#submit({ ...request, id }, onEvent);
+    return () => this.#cancel(id);
+  }
+
+  /** Cancels what is under way, ends sessions, and gives all memory back. May be called twice. */
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  async #dispose(): Promise<void> {
+    const gone = new EspalierError("ERR_DISPOSED", `the engine ${this.directory} was disposed`);
+    for (const session of [...this.#sessions]) session.dispose();
+    for (const generation of [...this.#generations]) generation.fail(gone);
+    const handlers = [...this.#handlers.values()];
+    this.#handlers.clear();
+    for (const handler of handlers) handler({ kind: "error", request: 0, atMs: 0, error: gone });
+    await this.#native.close();
+    await this.tokenizer?.dispose();
+  }
+
+  #throwIfDisposed(): void {
+    if (this.#disposed !== null) throw new EspalierError("ERR_DISPOSED", `the engine ${this.directory} was disposed`);
+  }
+
+  async #start(id: number, generation: Generation, options: GenerateOptions): Promise<void> {
+    this.#throwIfDisposed();
+    const { signal } = options;
+    if (signal?.aborted === true) throw aborted(signal);
+    const onAbort = (): void => generation.fail(aborted(signal as AbortSignal));
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const release = (): void => signal?.removeEventListener("abort", onAbort);
+    generation.result().then(release, release);
+    const request = await resolveGeneration(this, this.#defaults, options);
+    this.#throwIfDisposed();
+    if (generation.settled) return;
+    generation.start(request.prompt, this.tokenizer?.createDecodeStream({ skipSpecialTokens: true }) ?? null);
+    this.#submit({ ...request, id, kind: "generate" }, (event) => generation.onEvent(event));
+  }
+
+  async #single(request: Omit<NativeRequest, "id">, signal: AbortSignal | undefined): Promise<NativeEvent> {
+    this.#throwIfDisposed();
+    if (signal?.aborted === true) throw aborted(signal);
+    return new Promise<NativeEvent>((resolve, reject) => {
+      const cancel = this.request(request, (event) => {
+        if (event.kind === "error") reject(toEspalierError(event.error) as Error);
+        else if (event.kind === "done") reject(new EspalierError("ERR_ABORTED", "the request was cancelled"));
+        else resolve(event);
+        signal?.removeEventListener("abort", onAbort);
+      });
+      const onAbort = (): void => {
+        cancel();
+        reject(aborted(signal as AbortSignal));
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  #submit(request: NativeRequest, handler: (event: NativeEvent) => void): void {
+    try {
+      this.#native.submit(request);
+    } catch (error) {
+      throw toEspalierError(error);
+    }
+    this.#handlers.set(request.id, handler);
+    if (this.#handlers.size === 1) this.#native.ref();
+  }
+
+  #cancel(id: number): void {
+    if (this.#handlers.has(id)) this.#native.cancel(id);
+  }
+
+  #drain(): void {
+    for (const event of this.#native.takeEvents()) {
+      const handler = this.#handlers.get(event.request);
+      if (event.kind === "done" || event.kind === "error") this.#forget(event.request);
+      handler?.(event);
+    }
+  }
+
+  #forget(id: number): void {
+    if (this.#handlers.delete(id) && this.#handlers.size === 0) this.#native.unref();
+  }
+}
+
+function aborted(signal: AbortSignal): EspalierError {
+  return new EspalierError("ERR_ABORTED", "the operation was aborted by its signal", { cause: signal.reason });
+}
+
+function toIds(ids: ArrayLike<number>): Int32Array {
+  return ids instanceof Int32Array ? ids : Int32Array.from(ids);
+}
+
+function resolveContext(spec: ModelSpec, wanted: number | undefined): number {
+  if (wanted === undefined) return Math.min(spec.maxPositions, DEFAULT_CONTEXT_TOKENS);
+  if (!Number.isInteger(wanted) || wanted < 1)
+    throw new EspalierError("ERR_ARGUMENT", `contextTokens: expected a positive whole number, found ${wanted}`);
+  const stretches = spec.rope.type === "dynamic";
+  if (wanted > spec.maxPositions && !stretches)
+    throw new EspalierError(
+      "ERR_CONTEXT_LENGTH",
+      `contextTokens: expected at most ${spec.maxPositions} (the model's), found ${wanted}`,
+    );
+  return wanted;
+}
+
+function nativeConfig(
+  directory: string,
+  manifest: EngineManifest,
+  contextTokens: number,
+  options: EngineLoadOptions,
+): NativeEngineConfig {
+  return {
+    weightsPath: join(directory, manifest.weights.file),
+    spec: manifest.spec,
+    tensors: manifest.tensors,
+    contextTokens,
+    kvTokens: options.kvTokens ?? 4 * contextTokens,
+    kvDtype: options.kvDtype ?? "f32",
+    maxSequences: options.maxSequences ?? 8,
+    prefillChunk: options.prefillChunk ?? 512,
+    threads: options.threads ?? 0,
+    isa: options.isa ?? "auto",
+  };
+}
+
+/** Refuses what cannot fit: weights and a full cache beyond the machine's memory. */
+function checkMemory(directory: string, manifest: EngineManifest, config: NativeEngineConfig): void {
+  const { numLayers, numKvHeads, headDim } = manifest.spec;
+  const elementBytes = config.kvDtype === "f32" ? 4 : 2;
+  const tokens = Math.max(config.kvTokens, config.contextTokens);
+  const kvBytes = 2 * numLayers * numKvHeads * headDim * elementBytes * tokens;
+  const needed = manifest.weights.sizeBytes + kvBytes;
+  if (needed <= totalmem()) return;
+  const mb = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
+  throw new EspalierError(
+    "ERR_ENGINE_MEMORY",
+    `${directory}: expected at most ${mb(totalmem())} (this machine's memory), found ${mb(needed)}: ` +
+      `${mb(manifest.weights.sizeBytes)} of weights and ${mb(kvBytes)} of keys and values for ${tokens} tokens`,
+  );
+}
