@@ -1,0 +1,98 @@
+/**
+ * Verbs that run a model take an engine directory or a model; a model is built once and kept in the cache.
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { readdir, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { buildEngine, Engine, type EngineLoadOptions } from "../engine/index.js";
+import { EspalierError } from "../errors.js";
+import { cacheDirectory } from "../files/cache-directory.js";
+import { version } from "../version.js";
+import { positiveNumber } from "./options.js";
+import type { CommandContext } from "./run-command.js";
+
+export interface EngineCliOptions {
+  weights?: string;
+  context?: number;
+  kvTokens?: number;
+  kvDtype?: "f32" | "f16" | "bf16";
+  threads?: number;
+  isa?: NonNullable<EngineLoadOptions["isa"]>;
+  verify?: boolean;
+}
+
+/** Adds the options that `openEngine` reads. */
+export function addEngineOptions(command: Command): Command {
+  return command
+    .option(
+      "--weights <format>",
+      "weight format when MODEL is not an engine yet: f32, f16, bf16, int8, int8-w8a8",
+      "f32",
+    )
+    .option("--context <tokens>", "prompt and generated tokens of one sequence", positiveNumber)
+    .option("--kv-tokens <tokens>", "tokens the cache holds, all sequences together", positiveNumber)
+    .option("--kv-dtype <dtype>", "storage of keys and values: f32, f16, bf16", "f32")
+    .option("--threads <n>", "threads (default: physical cores, or ESPALIER_THREADS)", positiveNumber)
+    .option("--isa <level>", "force ref, avx2, avx512 or avx512_bf16", "auto")
+    .option("--verify", "compare the sha256 of every weight before use");
+}
+
+/** Options of the command line as Engine.load takes them. */
+export function loadOptions(options: EngineCliOptions, signal: AbortSignal): EngineLoadOptions {
+  return {
+    signal,
+    ...(options.context === undefined ? {} : { contextTokens: options.context }),
+    ...(options.kvTokens === undefined ? {} : { kvTokens: options.kvTokens }),
+    ...(options.kvDtype === undefined ? {} : { kvDtype: options.kvDtype }),
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...(options.isa === undefined ? {} : { isa: options.isa }),
+    ...(options.verify === undefined ? {} : { verify: options.verify }),
+  };
+}
+
+/** The engine directory for `path`: itself, or one built from the model and kept in the cache. */
+export async function engineDirectory(
+  path: string,
+  options: EngineCliOptions,
+  context: CommandContext,
+): Promise<string> {
+  if (existsSync(join(path, "engine.json"))) return path;
+  if (!existsSync(path))
+    throw new EspalierError(
+      "ERR_MODEL_NOT_FOUND",
+      `${path}: expected an engine directory, a model directory or a GGUF file, found nothing`,
+    );
+  const format = options.weights ?? "f32";
+  const directory = join(cacheDirectory(), "engines", `${await fingerprint(path)}-${format}`);
+  if (existsSync(join(directory, "engine.json"))) return directory;
+  try {
+    await buildEngine(path, directory, {
+      weights: format,
+      signal: context.signal,
+      onProgress: ({ done, total }) => context.progress.update(`building ${format} engine`, done, total),
+    });
+  } catch (error) {
+    // Another process may have built the same engine meanwhile.
+    if (!existsSync(join(directory, "engine.json"))) throw error;
+  }
+  return directory;
+}
+
+export async function openEngine(path: string, options: EngineCliOptions, context: CommandContext): Promise<Engine> {
+  const directory = await engineDirectory(path, options, context);
+  return Engine.load(directory, loadOptions(options, context.signal));
+}
+
+/** Names a model by path, file sizes and times: a changed model gets another engine. */
+async function fingerprint(path: string): Promise<string> {
+  const hash = createHash("sha256").update(version).update(resolve(path));
+  const info = await stat(path);
+  const files = info.isDirectory() ? (await readdir(path)).sort().map((name) => join(path, name)) : [path];
+  for (const file of files) {
+    const { size, mtimeMs } = await stat(file);
+    hash.update(`${file}\0${size}\0${mtimeMs}\0`);
+  }
+  return hash.digest("hex").slice(0, 24);
+}

@@ -1,0 +1,50 @@
+/**
+ * Parsers of option values: a bad one is wrong usage (exit 2) that names the option.
+ */
+import { InvalidArgumentError } from "commander";
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(value) || value < 0)
+    throw new InvalidArgumentError("expected a whole number that is not negative.");
+  return value;
+}
+
+export function positiveNumber(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1) throw new InvalidArgumentError("expected a whole number, at least 1.");
+  return value;
+}
+
+export function realNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value)) throw new InvalidArgumentError("expected a number.");
+  return value;
+}
+
+/** "128,512" */
+export function numberList(text: string): number[] {
+  return text.split(",").map(positiveNumber);
+}
+
+/** "1,8,auto" */
+export function batchList(text: string): (number | "auto")[] {
+  return text.split(",").map((item) => (item === "auto" ? item : positiveNumber(item)));
+}
+
+/** "1,2,3": token ids, 0 allowed. */
+export function idList(text: string): number[] {
+  return text.split(",").map((item) => wholeNumber(item.trim()));
+}
+
+/** Collects repeated options. */
+export function collect(value: string, earlier: string[]): string[] {
+  return [...earlier, value];
+}
+
+/** "PATTERN=FORMAT", repeated. */
+export function collectPair(value: string, earlier: Record<string, string>): Record<string, string> {
+  const at = value.lastIndexOf("=");
+  if (at <= 0 || at === value.length - 1) throw new InvalidArgumentError("expected PATTERN=FORMAT.");
+  return { ...earlier, [value.slice(0, at)]: value.slice(at + 1) };
+}

@@ -1,0 +1,82 @@
+/**
+ * What every verb shares: --json, progress on standard error, Ctrl-C, coded errors and exit codes.
+ */
+import { CommanderError, type Command } from "commander";
+import { EspalierError } from "../errors.js";
+import { Progress } from "./progress.js";
+
+export interface CommandContext {
+  /** Aborted by Ctrl-C or SIGTERM. */
+  signal: AbortSignal;
+  progress: Progress;
+  json: boolean;
+}
+
+export interface CommandResult {
+  /** What --json prints. */
+  json: unknown;
+  /** What is printed otherwise. */
+  text: string;
+}
+
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;
+export const EXIT_INTERRUPTED = 130;
+
+/** Adds --json to a verb and wraps its action. */
+export function action<Args extends unknown[]>(
+  command: Command,
+  body: (context: CommandContext, ...args: Args) => Promise<CommandResult>,
+): void {
+  command.option("--json", "print one JSON document on standard output and nothing else there");
+  command.action(async (...all: unknown[]) => {
+    const options = command.opts<{ json?: boolean }>();
+    const args = all.slice(0, -1) as Args; // commander appends the command itself
+    process.exitCode = await execute(options.json === true, (context) => body(context, ...args));
+  });
+}
+
+async function execute(json: boolean, body: (context: CommandContext) => Promise<CommandResult>): Promise<number> {
+  const controller = new AbortController();
+  const progress = new Progress();
+  let interrupts = 0;
+  const onSignal = (): void => {
+    interrupts += 1;
+    if (interrupts > 1) process.exit(EXIT_INTERRUPTED); // asked twice: leave at once
+    controller.abort();
+  };
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  try {
+    const result = await body({ signal: controller.signal, progress, json });
+    progress.end();
+    await write(json ? `${JSON.stringify(result.json, null, 2)}\n` : result.text === "" ? "" : `${result.text}\n`);
+    return 0;
+  } catch (error) {
+    progress.end();
+    if (controller.signal.aborted) {
+      process.stderr.write("espalier: interrupted\n");
+      return EXIT_INTERRUPTED;
+    }
+    await reportError(json, error);
+    return error instanceof CommanderError ? EXIT_USAGE : EXIT_FAILED;
+  } finally {
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  }
+}
+
+async function reportError(json: boolean, error: unknown): Promise<void> {
+  const known = error instanceof EspalierError;
+  const code = known ? error.code : "ERR_INTERNAL";
+  const message = error instanceof Error ? error.message : String(error);
+  const hint = known ? error.hint : "";
+  if (json) await write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`);
+  process.stderr.write(`espalier: ${code}: ${message}\n${hint === "" ? "" : `  ${hint}\n`}`);
+  if (!known && error instanceof Error && process.env["ESPALIER_DEBUG"] !== undefined)
+    process.stderr.write(`${error.stack}\n`);
+}
+
+/** Standard output may be a pipe that closes early (`| head`); that is no error of ours. */
+function write(text: string): Promise<void> {
+  if (text === "") return Promise.resolve();
+  return new Promise((resolve) => process.stdout.write(text, () => resolve()));
+}
