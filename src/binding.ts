@@ -76,6 +76,23 @@ export interface Family {
   ignorable: string[];
 }
 
+/** What the machine could do at best, measured; results are stated against it. */
+export interface Ceilings {
+  isa: IsaName;
+  threads: number;
+  /** Sequential read of a buffer of `bufferMB`, far larger than the caches. */
+  readGBps: number;
+  /** Copy, bytes read plus bytes written. */
+  copyGBps: number;
+  /** A multiply-add counts as two operations. */
+  f32Gflops: number;
+  /** bf16 dot products, or f32Gflops where that is more (Intel) or the level has none. */
+  bf16Gflops: number;
+  /** Exact int8 products summed in int32. */
+  int8Gops: number;
+  bufferMB: number;
+}
+
 /** A row of the weight-format registry. */
 export interface WeightFormat {
   id: string;
@@ -158,6 +175,16 @@ export interface NativeBinding {
   packedBytes(format: string, n: number, k: number): number;
   /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */
   packTensor(file: MappedFile, source: TensorSource, format: string): Promise<Uint8Array>;
+  /**
+   * Measures the ceilings at an ISA level and thread count (defaults: those engines use) for about `seconds` (1),
+   * off the event loop. Reads 2 GiB (or a quarter of the free memory) unless `bufferBytes` says otherwise.
+   */
+  measureCeilings(options: {
+    isa?: IsaName;
+    threads?: number;
+    seconds?: number;
+    bufferBytes?: number;
+  }): Promise<Ceilings>;
   /** Throws ERR_FILE_OPEN. */
   MappedFile: new (path: string) => MappedFile;
   sourceTypes(): SourceType[];

@@ -36,18 +36,27 @@ void unpack_rows(const void* packed, int64_t, int64_t k, int64_t row_begin, int6
   }
 }
 
+// vdpbf16ps does twice the work of an f32 multiply-add per cycle on Zen, half of it on Intel (Granite Rapids: 235
+// against 474 GFLOP/s on two cores), where widening to f32 is faster for every m.
+const LinearKernel* dot_kernel() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_is("amd")) return &matmul_bf16_bf16_avx512_bf16;
+#endif
+  return nullptr;
+}
+
 }  // namespace
 
 extern const WeightFormat kWeightFormatBF16;
-const WeightFormat kWeightFormatBF16 = {
-    "bf16",
-    "bf16",
-    16,
-    1,
-    packed_bytes,
-    pack,
-    unpack_rows,
-    {&matmul_bf16_bf16_ref, ESP_X86_KERNEL(matmul_bf16_bf16_avx2), ESP_X86_KERNEL(matmul_bf16_bf16_avx512),
-     ESP_X86_KERNEL(matmul_bf16_bf16_avx512_bf16)}};
+const WeightFormat kWeightFormatBF16 = {"bf16",
+                                        "bf16",
+                                        16,
+                                        1,
+                                        packed_bytes,
+                                        pack,
+                                        unpack_rows,
+                                        {&matmul_bf16_bf16_ref, ESP_X86_KERNEL(matmul_bf16_bf16_avx2),
+                                         ESP_X86_KERNEL(matmul_bf16_bf16_avx512), dot_kernel()}};
 
 }  // namespace espalier

@@ -12,8 +12,19 @@
 namespace espalier::testing {
 namespace {
 
+// "bf16-dot" is bf16 with the vdpbf16ps kernels, which the registry leaves out where they are slower.
+const WeightFormat* bf16_dot_format() {
+  static const WeightFormat format = [] {
+    WeightFormat row = *find_weight_format("bf16");
+    row.cpu[static_cast<int>(Isa::kAvx512Bf16)] = ESP_X86_KERNEL(matmul_bf16_bf16_avx512_bf16);
+    return row;
+  }();
+  return &format;
+}
+
 const WeightFormat* format_of(const Napi::Object& options) {
   const std::string id = string_of(options, "format");
+  if (id == "bf16-dot") return bf16_dot_format();
   const WeightFormat* format = find_weight_format(id);
   if (format == nullptr)
     throw to_js_error(options.Env(),

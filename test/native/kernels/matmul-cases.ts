@@ -6,6 +6,9 @@ import { binding, type IsaName } from "../../../src/binding.js";
 export const formats = ["f32", "f16", "bf16", "int8", "int8-w8a8"] as const;
 export type FormatId = (typeof formats)[number];
 
+/** bf16 with the vdpbf16ps kernels, which the registry leaves out where they are slower. */
+export const bf16Dot = "bf16-dot";
+
 export const isas: IsaName[] = binding.cpuInfo().isas;
 
 /** Uniform in [-1, 1) from a seeded 32-bit mixer; the same on every machine. */

@@ -1,9 +1,11 @@
 import { compareExact, expectWithin } from "../../compare.js";
 import {
+  type FormatId,
   type MatmulCall,
   type Product,
   type Shape,
   awkwardCall,
+  bf16Dot,
   copyOf,
   formats,
   isas,
@@ -29,7 +31,9 @@ function expectedOf(call: MatmulCall): MatmulCall {
   return reference;
 }
 
-describe.each(formats)("matmul with %s weights", (format) => {
+const toleranceOf = (format: string) => `matmul/${format === bf16Dot ? "bf16" : (format as FormatId)}` as const;
+
+describe.each([...formats, bf16Dot])("matmul with %s weights", (format) => {
   it("equals the reference over awkward shapes on every ISA", () => {
     for (const shape of shapes)
       for (const variant of [0, 1, 2]) {
@@ -41,7 +45,7 @@ describe.each(formats)("matmul with %s weights", (format) => {
             const actual = { ...copyOf(call), isa, threads };
             matmul(actual);
             const label = `${isa} threads ${threads} ${JSON.stringify(shape)} variant ${variant}`;
-            expectWithin(actual.products[0]!.out, expected.products[0]!.out, `matmul/${format}`, label);
+            expectWithin(actual.products[0]!.out, expected.products[0]!.out, toleranceOf(format), label);
           }
       }
   });
@@ -75,7 +79,7 @@ describe("matmul", () => {
         const actual = { ...copyOf(call), isa };
         matmul(actual);
         actual.products.forEach((product, i) =>
-          expectWithin(product.out, expected.products[i]!.out, `matmul/${product.format as "f32"}`, `${isa} m ${m}`),
+          expectWithin(product.out, expected.products[i]!.out, toleranceOf(product.format), `${isa} m ${m}`),
         );
       }
   });
