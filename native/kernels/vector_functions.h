@@ -15,7 +15,7 @@ inline void store_up_to(float* p, Vector v, int64_t n) {
     store_first(p, v, n);
 }
 
-// e^x within 2 ulp wherever the result is a normal f32 (test/native/kernels/vector_exp.test.ts measures it); results
+// e^x within 2 ulp wherever the result is a normal f32 (test/native/kernels/softmax.test.ts measures it); results
 // below 2^-126 become subnormal, then 0; above 3.4e38 infinity; NaN stays NaN.
 // x = n ln2 + r with |r| <= ln2 / 2, ln2 in two parts so that n * kLn2High is exact; e^r by a polynomial of degree 6
 // interpolating (e^r - 1 - r) / r² at the Chebyshev nodes of that interval (relative error 2e-9).
