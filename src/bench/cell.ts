@@ -2,20 +2,12 @@
  * Measures one cell: loads the engines, warms up, runs the waves turn by turn, and runs them again while others
  * disturb the machine.
  */
+import type { Ceilings } from "../binding.js";
 import { DISTURBED_SHARE, LoadMonitor, type CpuTicks } from "./load-monitor.js";
 import { PeakMemory, residentMB } from "./memory.js";
 import { engineLimits, type PlannedCell, type ResolvedOptions } from "./plan.js";
 import { waveFigures, type WaveFigures } from "./timeline.js";
 import { runWave, type BenchEngine } from "./wave.js";
-
-/** Ceilings of this machine at an ISA and a number of threads. */
-export interface Ceilings {
-  readGBps: number;
-  copyGBps: number;
-  f32Gflops: number;
-  bf16Gflops: number;
-  int8Gops: number;
-}
 
 /** The world a bench runs in; tests give their own. */
 export interface BenchWorld {
@@ -23,7 +15,7 @@ export interface BenchWorld {
     directory: string,
     limits: { contextTokens: number; kvTokens: number; maxSequences: number },
   ): Promise<BenchEngine>;
-  measureCeilings(): Ceilings | Promise<Ceilings>;
+  measureCeilings(): Promise<Ceilings>;
   now(): number;
   readTicks(): CpuTicks | null;
   random(): number;

@@ -1,8 +1,8 @@
 /**
  * Waves of a cell -> its row: medians, spread, bandwidth and arithmetic rates, ratios.
  */
-import type { IsaName } from "../binding.js";
-import { isDisturbed, type CellResult, type Ceilings, type LaneResult } from "./cell.js";
+import type { Ceilings, IsaName } from "../binding.js";
+import { isDisturbed, type CellResult, type LaneResult } from "./cell.js";
 import type { PlannedCell, ResolvedOptions } from "./plan.js";
 import { median, pairedRatios, present, spreadOf, type Spread } from "./statistics.js";
 import { gapPercentiles, type WaveFigures } from "./timeline.js";

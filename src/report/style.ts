@@ -30,7 +30,7 @@ const head = `
 .emblem{width:24px;height:24px;fill:none;stroke:var(--s1);stroke-width:2.3;stroke-linecap:round}
 .lede{margin-top:14px;max-width:46em;font-size:clamp(17px,1.9vw,20px);line-height:1.5;color:var(--ink);text-wrap:pretty}
 .byline{margin-top:12px;font-size:14px;color:var(--soft)}
-.intro{margin-top:4px;max-width:52em;color:var(--soft);font-size:15px}
+.intro{margin-top:4px;max-width:60em;color:var(--soft);font-size:15px;text-wrap:pretty}
 .note{margin-top:12px;font-size:13.5px;color:var(--soft)}
 `;
 
@@ -43,14 +43,14 @@ const cards = `
 .big small{font-size:17px;font-weight:500;letter-spacing:-.005em}
 .change{align-self:flex-start;margin-top:8px;padding:2px 10px;border-radius:99px;font-size:13px;font-weight:600}
 .good{color:var(--good);background:var(--good-paper)}.bad{color:var(--bad);background:var(--bad-paper)}.even{color:var(--even);background:var(--even-paper)}
-.card ul{margin-top:auto;padding-top:18px}
+.card ul{padding-top:18px}
 .card li{display:grid;grid-template-columns:1fr auto;column-gap:12px;font-size:13.5px;line-height:1.4;padding-bottom:9px}
 .card .name{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
 .card .amount{font-weight:560}
 .card .name .swatch{display:none}
 .bar{grid-column:1/-1;height:6px;margin-top:4px;border-radius:3px;background:var(--grid);overflow:hidden}
 .bar i{display:block;height:100%;min-width:2px;border-radius:3px;background:var(--c)}
-.condition{margin-top:6px;font-size:12.5px;color:var(--faint)}
+.condition{margin-top:auto;padding-top:6px;font-size:12.5px;color:var(--faint)}
 .swatch{display:inline-block;width:10px;height:10px;margin-right:7px;border-radius:3px;background:var(--c)}
 ${[0, 1, 2, 3, 4, 5].map((index) => `.s${index}{--c:var(--s${index})}`).join("")}
 `;
@@ -67,7 +67,7 @@ figure svg{width:100%;height:auto;overflow:visible;font-size:12px}
 figure .narrow{display:none}
 rect{fill:var(--c)}.track{opacity:.2}
 .grid{stroke:var(--grid)}.zero{stroke:var(--faint)}
-text{fill:var(--ink)}.tick,.of,.none{fill:var(--soft)}.group{fill:var(--soft)}.value{font-weight:600}.of{font-weight:400}
+text{fill:var(--ink)}.tick,.of,.none{fill:var(--soft)}.group{fill:var(--soft);paint-order:stroke;stroke:var(--card);stroke-width:5px;stroke-linejoin:round}.value{font-weight:600;paint-order:stroke;stroke:var(--card);stroke-width:3px}.of{font-weight:400}
 .whisker{stroke:var(--ink);stroke-width:1.2;opacity:.75;fill:none}
 .range circle{fill:var(--c)}.range path{stroke:var(--c);fill:none}.thin{stroke-width:1.5}.thick{stroke-width:5;opacity:.55;stroke-linecap:round}
 `;

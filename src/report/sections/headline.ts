@@ -60,7 +60,7 @@ function cardsOf(data: ReportData): Card[] {
     },
     {
       title: "Perplexity",
-      condition: text === undefined ? "" : `${text.corpus} · lower is better`,
+      condition: text === undefined ? "" : text.corpus,
       lowerIsBetter: true,
       value: (engine) => perplexityOf(data, engine),
       format: (value) => (value === null ? DASH : value.toFixed(value < 1000 ? 2 : 0)),

@@ -30,30 +30,42 @@ function engineName(data: ReportData, directory: string): Markup {
   return markup`<i class="swatch ${seriesOf(data, index)}"></i>${data.engines[index]?.label ?? directory}`;
 }
 
-export function cellsTable(data: ReportData): Markup {
-  const columns: Column<BenchCell>[] = [
+function nameColumns(data: ReportData): Column<BenchCell>[] {
+  return [
     { head: "Engine", text: (cell) => engineName(data, cell.engine) },
     { head: "ISL", text: (cell) => String(cell.isl) },
     { head: "OSL", text: (cell) => String(cell.osl) },
     { head: "Batch", text: (cell) => String(cell.batch) },
-    { head: "TTFT", unit: "ms", text: (cell) => formatNumber(cell.ttftMs) },
-    { head: "TPOT", unit: "ms", text: (cell) => formatNumber(cell.tpotMs) },
-    { head: "ITL p50", unit: "ms", text: (cell) => formatNumber(cell.itlP50Ms) },
-    { head: "p90", unit: "ms", text: (cell) => formatNumber(cell.itlP90Ms) },
-    { head: "p99", unit: "ms", text: (cell) => formatNumber(cell.itlP99Ms) },
-    { head: "Prefill", unit: "tok/s", text: (cell) => formatNumber(cell.prefillTokensPerSecond) },
-    { head: "Decode", unit: "tok/s", text: (cell) => formatNumber(cell.decodeTokensPerSecond) },
-    { head: "Requests", unit: "per s", text: (cell) => formatNumber(cell.requestsPerSecond) },
-    { head: "Decode", unit: "GB/s", text: (cell) => formatNumber(cell.decodeGBps) },
-    { head: "Ceiling", unit: "GB/s", text: (cell) => formatNumber(cell.ceilingGBps) },
-    { head: "Prefill", unit: "GFLOP/s", text: (cell) => formatNumber(cell.prefillGflops) },
-    { head: "Ceiling", unit: "GFLOP/s", text: (cell) => formatNumber(cell.ceilingGflops) },
-    { head: "Peak RSS", unit: "MB", text: (cell) => formatNumber(cell.peakRssMB) },
-    { head: "Load", unit: "ms", text: (cell) => formatNumber(cell.loadMs) },
-    { head: "Other load", unit: "of CPU", text: loadText },
   ];
+}
+
+const speedColumns: Column<BenchCell>[] = [
+  { head: "TTFT", unit: "ms", text: (cell) => formatNumber(cell.ttftMs) },
+  { head: "TPOT", unit: "ms", text: (cell) => formatNumber(cell.tpotMs) },
+  { head: "ITL p50", unit: "ms", text: (cell) => formatNumber(cell.itlP50Ms) },
+  { head: "ITL p90", unit: "ms", text: (cell) => formatNumber(cell.itlP90Ms) },
+  { head: "ITL p99", unit: "ms", text: (cell) => formatNumber(cell.itlP99Ms) },
+  { head: "Prefill", unit: "tok/s", text: (cell) => formatNumber(cell.prefillTokensPerSecond) },
+  { head: "Decode", unit: "tok/s", text: (cell) => formatNumber(cell.decodeTokensPerSecond) },
+  { head: "Requests", unit: "per s", text: (cell) => formatNumber(cell.requestsPerSecond) },
+];
+
+const machineColumns: Column<BenchCell>[] = [
+  { head: "Decode", unit: "GB/s", text: (cell) => formatNumber(cell.decodeGBps) },
+  { head: "Ceiling", unit: "GB/s", text: (cell) => formatNumber(cell.ceilingGBps) },
+  { head: "Prefill", unit: "GFLOP/s", text: (cell) => formatNumber(cell.prefillGflops) },
+  { head: "Ceiling", unit: "GFLOP/s", text: (cell) => formatNumber(cell.ceilingGflops) },
+  { head: "Peak RSS", unit: "MB", text: (cell) => formatNumber(cell.peakRssMB) },
+  { head: "Load", unit: "ms", text: (cell) => formatNumber(cell.loadMs) },
+  { head: "Repeats", unit: "attempts", text: (cell) => `${cell.repeats} (${cell.attempts})` },
+  { head: "Other load", unit: "of CPU", text: loadText },
+];
+
+export function cellsTable(data: ReportData): Markup {
   if (data.cells.length === 0) return markup``;
-  return markup`<section><h2>All cells</h2>${table(columns, data.cells)}
+  const names = nameColumns(data);
+  return markup`<section><h2>All cells</h2>${table([...names, ...speedColumns], data.cells)}
+${table([...names, ...machineColumns], data.cells)}
 ${data.cells.some((cell) => cell.disturbed) && markup`<p class="note">Marked cells were disturbed by other programs in every attempt: more than 5 % of the machine's CPU time went elsewhere.</p>`}
 ${data.cells.some((cell) => cell.overlap === "partial") && markup`<p class="note">In cells marked ‡ the requests never all decoded together; their decode figures include prompts of other requests.</p>`}</section>`;
 }

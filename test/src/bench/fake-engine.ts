@@ -66,7 +66,7 @@ export function fakeWorld(
       world.loads.push(limits);
       return Promise.resolve((engines[directory] as () => FakeEngine)());
     },
-    measureCeilings: () => ({ readGBps: 20, copyGBps: 30, f32Gflops: 100, bf16Gflops: 200, int8Gops: 400 }),
+    measureCeilings: () => Promise.resolve(ceilings),
     now: () => 0,
     // Every second read ends a wave that took 100 ticks, all of them busy.
     readTicks: () => {
