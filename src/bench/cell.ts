@@ -42,8 +42,6 @@ export interface CellResult {
   attempts: number;
 }
 
-const MAX_ATTEMPTS = 3;
-
 interface Lane {
   directory: string;
   engine: BenchEngine;
@@ -74,7 +72,7 @@ export async function measureCell(
     let best = await attempt(lanes, cell, options, world, ceilings);
     const peakMB = peak.peakMB();
     let attempts = 1;
-    while (isDisturbed(best.foreignCpuShare) === true && attempts < MAX_ATTEMPTS) {
+    while (isDisturbed(best.foreignCpuShare) === true && attempts < options.maxAttempts) {
       world.onRerun(options.repeats * lanes.length);
       const again = await attempt(lanes, cell, options, world, await world.measureCeilings());
       attempts += 1;

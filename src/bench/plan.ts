@@ -20,6 +20,7 @@ export interface ResolvedOptions {
   repeats: number;
   warmup: number;
   kvDtype: KvDtype;
+  maxAttempts: number;
   maxBatch: number;
   seed: number;
   ceilingSeconds: number;
@@ -33,6 +34,7 @@ export function resolveBenchOptions(options: BenchOptions): ResolvedOptions {
     repeats: wholeNumber("repeats", options.repeats ?? 5, 1),
     warmup: wholeNumber("warmup", options.warmup ?? 1, 0),
     kvDtype: options.kvDtype ?? "f32",
+    maxAttempts: wholeNumber("maxAttempts", options.maxAttempts ?? 3, 1),
     maxBatch: wholeNumber("maxBatch", options.maxBatch ?? 64, 1),
     seed: wholeNumber("seed", options.seed ?? 1, 0),
     ceilingSeconds: positive("ceilingSeconds", options.ceilingSeconds ?? 0.3),

@@ -20,6 +20,8 @@ export interface BenchOptions {
   kvDtype?: "f32" | "f16" | "bf16";
   /** A second engine, measured turn by turn with the first. */
   compare?: string;
+  /** A disturbed cell is measured at most so often. Default 3. */
+  maxAttempts?: number;
   /** Bound of "auto". Default 64. */
   maxBatch?: number;
   /** Seed of the random prompts. Default 1. */

@@ -72,7 +72,7 @@ function phrase(ratio: number, better: string, worse: string): string {
 function perplexityPhrase(ratio: number): string {
   const percent = 100 * (ratio - 1);
   if (Math.abs(percent) < 0.05) return "is the same";
-  return `is ${Math.abs(percent).toFixed(Math.abs(percent) < 10 ? 1 : 0)} % ${percent > 0 ? "higher" : "lower"}`;
+  return `is ${Math.abs(percent).toFixed(Math.abs(percent) < 10 ? 1 : 0)}\u00a0% ${percent > 0 ? "higher" : "lower"}`;
 }
 
 function list(phrases: readonly string[]): string {

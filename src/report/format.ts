@@ -6,7 +6,7 @@ export const DASH = "–";
 export function formatNumber(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return DASH;
   const size = Math.abs(value);
-  if (size >= 100 || size === 0) return Math.round(value).toLocaleString("en-US");
+  if (size >= 99.95 || size === 0) return Math.round(value).toLocaleString("en-US");
   return value.toFixed(size >= 9.995 ? 1 : size >= 0.9995 ? 2 : 3);
 }
 

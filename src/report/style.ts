@@ -59,8 +59,7 @@ const figures = `
 .heading{display:flex;flex-wrap:wrap;align-items:baseline;justify-content:space-between;gap:4px 24px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:14px}
 .figures{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:16px;margin-top:18px}
-figure{padding:18px 20px 14px;min-width:0}
-figcaption{margin-bottom:16px}
+figure{display:grid;grid-row:span 2;grid-template-rows:subgrid;padding:18px 20px 14px;min-width:0}
 figcaption p{font-size:13.5px;line-height:1.45;color:var(--soft)}
 svg{display:block}
 figure svg{width:100%;height:auto;overflow:visible;font-size:12px}
@@ -76,6 +75,7 @@ const tables = `
 .scroll{margin-top:16px;overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:12px}
 table{width:100%;border-collapse:collapse;font-size:13.5px;line-height:1.4}
 th,td{padding:8px 12px;text-align:right;white-space:nowrap;font-weight:400}
+thead td{border-bottom:1px solid var(--line)}
 thead th{vertical-align:bottom;color:var(--soft);font-weight:560;border-bottom:1px solid var(--line)}
 thead small{display:block;font-size:12px}
 th:first-child{position:sticky;left:0;padding-left:18px;text-align:left;background:var(--card);font-weight:560}
@@ -102,7 +102,7 @@ footer{margin-top:56px;padding-top:16px;border-top:1px solid var(--line);font-si
 
 const media = `
 @media (max-width:860px){.figures{grid-template-columns:minmax(0,1fr)}}
-@media (max-width:560px){main{padding-top:24px}section{margin-top:40px}.figures{gap:12px}figure .wide{display:none}figure .narrow{display:block}figure{padding:16px}.brand{margin-bottom:22px}dl{grid-template-columns:minmax(0,1fr)}.cards{gap:12px}}
+@media (max-width:560px){main{padding-top:24px}section{margin-top:40px}.figures{gap:12px}figure .wide{display:none}figure .narrow{display:block}figure{padding:16px}.brand{margin-bottom:22px}dl{grid-template-columns:minmax(0,1fr)}.cards{grid-template-columns:repeat(2,minmax(0,1fr));gap:10px}.card{padding:14px 14px 12px}.big{font-size:28px}.big small{font-size:14px}.card li{font-size:12.5px;column-gap:6px}}
 @media print{html{color-scheme:light}body{background:#fff;font-size:11pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}main{max-width:none;padding:0}section{margin-top:26px}.card,figure,.sample,tr,dl>div{break-inside:avoid}h2{break-after:avoid}.scroll{overflow:visible}table{font-size:7pt}th,td{padding:3px 4px}th:first-child{position:static;padding-left:6px}.cards{grid-template-columns:repeat(4,1fr)}.card{padding:12px}.big{font-size:22px}}
 @page{margin:14mm}
 `;

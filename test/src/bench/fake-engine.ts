@@ -1,4 +1,5 @@
 /** An engine and a world for the bench whose clock only moves when a wave runs. */
+import type { Ceilings } from "../../../src/binding.js";
 import type { BenchWorld } from "../../../src/bench/cell.js";
 import type { BenchEngine, BenchManifest, WaveEvent, WaveRequest } from "../../../src/bench/wave.js";
 
@@ -18,6 +19,17 @@ export const manifest: BenchManifest = {
     { role: "q_proj", part: "weight", format: "int8-w8a8", n: 1000, k: 1000, sizeBytes: 1_000_000 },
     { role: "lm_head", part: "weight", format: "int8-w8a8", n: 100, k: 1000, sizeBytes: 100_000 },
   ],
+};
+
+const ceilings: Ceilings = {
+  isa: "avx2",
+  threads: 2,
+  bufferMB: 256,
+  readGBps: 20,
+  copyGBps: 30,
+  f32Gflops: 100,
+  bf16Gflops: 200,
+  int8Gops: 400,
 };
 
 export interface FakeEngine extends BenchEngine {

@@ -49,6 +49,7 @@ describe("resolveBenchOptions", () => {
       { batch: [0] },
       { repeats: 0 },
       { warmup: -1 },
+      { maxAttempts: 0 },
       { maxBatch: 0 },
       { seed: -1 },
       { ceilingSeconds: 0 },
