@@ -1,4 +1,5 @@
 /** espalier: make a large language model small and fast. The public API. */
+export { bench, type BenchCell, type BenchOptions, type BenchProgress } from "./bench/index.js";
 export {
   exportHuggingFace,
   inspectModel,
@@ -28,6 +29,7 @@ export {
   type SessionOptions,
 } from "./engine/index.js";
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
-export { evaluatePerplexity } from "./evaluate/index.js";
+export { evaluatePerplexity, type PerplexityOptions, type PerplexityReport } from "./evaluate/index.js";
+export { renderReport, writeReport, type ReportData } from "./report/index.js";
 export { loadTokenizer, type ChatMessage, type Tokenizer } from "./tokenizer/index.js";
 export { version } from "./version.js";
