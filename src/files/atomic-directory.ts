@@ -3,8 +3,9 @@
  * and an abort among them, nothing is left behind.
  */
 import { randomBytes } from "node:crypto";
-import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { types } from "node:util";
 import { EspalierError } from "../errors.js";
 
 export interface AtomicDirectoryOptions {
@@ -28,7 +29,7 @@ export async function writeDirectoryAtomically(
   const staging = join(parent, `.${basename(place)}.espalier-${process.pid}-${randomBytes(4).toString("hex")}`);
   try {
     throwIfAborted(options.signal);
-    await mkdir(parent, { recursive: true });
+    await makeDirectory(parent);
     await mkdir(staging);
     await fill(staging);
     await syncTree(staging);
@@ -50,7 +51,7 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 
 /** A file-system error as a coded one; everything else is returned as it came. */
 export function toWriteError(error: unknown, target: string): unknown {
-  if (error instanceof EspalierError || !(error instanceof Error)) return error;
+  if (error instanceof EspalierError || !types.isNativeError(error)) return error;
   const code = (error as NodeJS.ErrnoException).code;
   if (code === "ENOSPC" || code === "EDQUOT")
     return new EspalierError("ERR_DISK_FULL", `${target}: ${error.message}`, { cause: error });
@@ -73,6 +74,19 @@ async function refuseExisting(place: string, target: string): Promise<void> {
     },
   );
   if (there) throw existsError(target);
+}
+
+/** With its parents. fs.mkdir's own `recursive` never returns where a file system refuses with ENOENT (/proc). */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    await makeDirectory(dirname(path));
+    await mkdir(path);
+  }
 }
 
 async function syncTree(path: string): Promise<void> {

@@ -1,0 +1,69 @@
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { writeDirectoryAtomically } from "../../../src/files/atomic-directory.js";
+import { coded } from "../../model-files.js";
+import { temporaryDirectory } from "../../temporary.js";
+
+const fill = (staging: string): Promise<void> => writeFile(join(staging, "a.txt"), "a");
+
+describe("writeDirectoryAtomically", () => {
+  it("puts the files in place, making parents", async () => {
+    const root = temporaryDirectory();
+    await writeDirectoryAtomically(join(root, "x/y"), fill);
+    expect(readFileSync(join(root, "x/y/a.txt"), "utf8")).toBe("a");
+    expect(readdirSync(join(root, "x"))).toEqual(["y"]);
+  });
+
+  it("never replaces anything", async () => {
+    const root = temporaryDirectory();
+    mkdirSync(join(root, "folder"));
+    writeFileSync(join(root, "file"), "mine");
+    for (const name of ["folder", "file"])
+      await expect(writeDirectoryAtomically(join(root, name), fill)).rejects.toThrow(coded("ERR_OUTPUT_EXISTS", name));
+    await expect(
+      writeDirectoryAtomically(join(root, "late"), (staging) => {
+        mkdirSync(join(root, "late"));
+        return fill(staging);
+      }),
+    ).rejects.toThrow(coded("ERR_OUTPUT_EXISTS", "late"));
+    expect(readdirSync(root).sort()).toEqual(["file", "folder", "late"]);
+  });
+
+  it("leaves nothing when filling fails, and says why", async () => {
+    const root = temporaryDirectory();
+    const failing =
+      (code: string) =>
+      async (staging: string): Promise<void> => {
+        await fill(staging);
+        throw Object.assign(new Error(`${code}: write`), { code, syscall: "write" });
+      };
+    const target = join(root, "out");
+    await expect(writeDirectoryAtomically(target, failing("ENOSPC"))).rejects.toThrow(coded("ERR_DISK_FULL", "out"));
+    await expect(writeDirectoryAtomically(target, failing("EDQUOT"))).rejects.toThrow(coded("ERR_DISK_FULL", "out"));
+    await expect(writeDirectoryAtomically(target, failing("EIO"))).rejects.toThrow(coded("ERR_FILE_WRITE", "EIO"));
+    await expect(writeDirectoryAtomically(target, () => Promise.reject(new TypeError("x")))).rejects.toThrow(TypeError);
+    expect(readdirSync(root)).toEqual([]);
+  });
+
+  it("stops at an abort, early or late", async () => {
+    const root = temporaryDirectory();
+    const controller = new AbortController();
+    const late = async (staging: string): Promise<void> => {
+      await fill(staging);
+      controller.abort();
+    };
+    for (let i = 0; i < 2; ++i)
+      await expect(writeDirectoryAtomically(join(root, "out"), late, { signal: controller.signal })).rejects.toThrow(
+        coded("ERR_ABORTED"),
+      );
+    expect(readdirSync(root)).toEqual([]);
+  });
+
+  it("says when the parent cannot be written", async () => {
+    await expect(writeDirectoryAtomically("/proc/nowhere/out", fill)).rejects.toThrow(coded("ERR_FILE_WRITE", "/proc"));
+    const root = temporaryDirectory();
+    writeFileSync(join(root, "file"), "");
+    await expect(writeDirectoryAtomically(join(root, "file/x/out"), fill)).rejects.toThrow(coded("ERR_FILE_WRITE"));
+  });
+});
