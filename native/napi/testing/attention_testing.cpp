@@ -59,7 +59,8 @@ Napi::Value test_attention(const Napi::CallbackInfo& info) {
   throw_if_error(info.Env(), workspace.reserve(bytes));
   const size_t held_back = std::min(bytes, static_cast<size_t>(int_of(o, "workspaceShort")));
   double fastest = 1e9;
-  for (int64_t repeat = 0; repeat < int_of(o, "repeats", 1); ++repeat) {
+  const int64_t repeats = int_of(o, "repeats", 1);
+  for (int64_t repeat = 0; repeat < repeats; ++repeat) {
     const auto start = std::chrono::steady_clock::now();
     throw_if_error(info.Env(), attention(context, args, workspace.as<void>(), bytes - held_back));
     fastest = std::min(fastest, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

@@ -63,10 +63,12 @@ Napi::Value test_sample(const Napi::CallbackInfo& info) {
   const float* source = data_of<float>(o, "logits");
   std::vector<float> logits(static_cast<size_t>(args.vocab > 0 ? args.vocab : 0));
   int32_t* ids = data_of<int32_t>(o, "ids");
-  for (int64_t draw = 0; draw < int_of(o, "draws", 1); ++draw) {
+  const CpuContext context = context_of(o);
+  const int64_t draws = int_of(o, "draws", 1);
+  for (int64_t draw = 0; draw < draws; ++draw) {
     if (source != nullptr) logits.assign(source, source + logits.size());
     args.logits = source != nullptr ? logits.data() : nullptr;
-    throw_if_error(info.Env(), sample(context_of(o), args));
+    throw_if_error(info.Env(), sample(context, args));
     if (ids != nullptr) ids[draw] = args.id;
   }
   return Napi::Number::New(info.Env(), args.logprob);
