@@ -52,12 +52,13 @@ function machineOf(options: BenchOptions): Machine {
 
 function realWorld(options: BenchOptions, resolved: ResolvedOptions, machine: Machine, planned: number): BenchWorld {
   const { isa, threads } = machine;
-  const { kvDtype, ceilingSeconds } = resolved;
+  const { kvDtype, ceilingSeconds: seconds, ceilingBufferMB } = resolved;
+  const bufferBytes = Math.floor(Math.min(ceilingBufferMB * 1e6, availableBytes() / 4));
   let done = 0;
   let total = planned;
   return {
     load: (directory, limits) => Engine.load(directory, { ...limits, isa, threads, kvDtype }),
-    measureCeilings: () => binding.measureCeilings({ isa, threads, seconds: ceilingSeconds }),
+    measureCeilings: () => binding.measureCeilings({ isa, threads, seconds, bufferBytes }),
     now: () => performance.now(),
     readTicks: () => readCpuTicks(),
     random: seededRandom(resolved.seed),

@@ -24,6 +24,7 @@ export interface ResolvedOptions {
   maxBatch: number;
   seed: number;
   ceilingSeconds: number;
+  ceilingBufferMB: number;
 }
 
 export function resolveBenchOptions(options: BenchOptions): ResolvedOptions {
@@ -37,7 +38,8 @@ export function resolveBenchOptions(options: BenchOptions): ResolvedOptions {
     maxAttempts: wholeNumber("maxAttempts", options.maxAttempts ?? 3, 1),
     maxBatch: wholeNumber("maxBatch", options.maxBatch ?? 64, 1),
     seed: wholeNumber("seed", options.seed ?? 1, 0),
-    ceilingSeconds: positive("ceilingSeconds", options.ceilingSeconds ?? 0.3),
+    ceilingSeconds: positive("ceilingSeconds", options.ceilingSeconds ?? 0.5),
+    ceilingBufferMB: wholeNumber("ceilingBufferMB", options.ceilingBufferMB ?? 1024, 1),
   };
 }
 

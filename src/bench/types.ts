@@ -26,8 +26,10 @@ export interface BenchOptions {
   maxBatch?: number;
   /** Seed of the random prompts. Default 1. */
   seed?: number;
-  /** Seconds of each ceiling measurement (one for every cell and attempt). Default 0.3. */
+  /** Seconds of each ceiling measurement (one for every cell and attempt). Default 0.5. */
   ceilingSeconds?: number;
+  /** Memory that the bandwidth ceiling is measured over; should be far more than the caches hold. Default 1024, at most a quarter of the free memory. */
+  ceilingBufferMB?: number;
   signal?: AbortSignal;
   onProgress?: (progress: BenchProgress) => void;
 }

@@ -3,7 +3,16 @@ import { bench } from "../../../src/bench/index.js";
 import { binding } from "../../../src/binding.js";
 import { engineOf } from "../engine/fixtures.js";
 
-const quick = { isl: [24], osl: [6], repeats: 2, warmup: 1, maxAttempts: 1, ceilingSeconds: 0.02, threads: 1 };
+const quick = {
+  isl: [24],
+  osl: [6],
+  repeats: 2,
+  warmup: 1,
+  maxAttempts: 1,
+  ceilingSeconds: 0.02,
+  ceilingBufferMB: 4,
+  threads: 1,
+};
 
 async function code(promise: Promise<unknown>): Promise<string> {
   return promise.then(

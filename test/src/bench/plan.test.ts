@@ -53,6 +53,7 @@ describe("resolveBenchOptions", () => {
       { maxBatch: 0 },
       { seed: -1 },
       { ceilingSeconds: 0 },
+      { ceilingBufferMB: 0 },
     ];
     for (const options of wrong) {
       const name = Object.keys(options)[0] as string;
