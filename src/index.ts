@@ -30,6 +30,7 @@ export {
 } from "./engine/index.js";
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
 export { evaluatePerplexity, type PerplexityOptions, type PerplexityReport } from "./evaluate/index.js";
+export { pull, type PullOptions, type PullProgress, type PullResult } from "./pull/index.js";
 export { renderReport, writeReport, type ReportData } from "./report/index.js";
 export { loadTokenizer, type ChatMessage, type Tokenizer } from "./tokenizer/index.js";
 export { version } from "./version.js";

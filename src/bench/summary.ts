@@ -50,6 +50,7 @@ function cellOf(
     loadMs: lane.loadMs,
     ...machine,
     weights: formats.join("+"),
+    kvDtype: options.kvDtype,
     repeats: waves.length,
     spread: {
       ttftMs: spreadOf(figures(cell, waves, "ttftMs")) as Spread,

@@ -94,6 +94,7 @@ export interface BenchCell {
 
   /** Weight formats of the linear layers, the one with most bytes first: "int8-w8a8", "int8-w8a8+f16". */
   weights: string;
+  kvDtype: "f32" | "f16" | "bf16";
   repeats: number;
   /** Spread of the medians above over the repeats. */
   spread: {

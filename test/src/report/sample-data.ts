@@ -42,6 +42,7 @@ export function sampleCell(
     isa: "avx512",
     threads: 2,
     weights: int8 ? "int8-w8a8" : "f32",
+    kvDtype: "f32",
     repeats: 5,
     spread: {
       ttftMs: spread(ttftMs),
