@@ -8,33 +8,43 @@ const directory = temporaryDirectory();
 let count = 0;
 const code = (expected: string) => expect.objectContaining({ code: expected });
 
+/** engine.json as far as these tests damage it. */
+interface Manifest {
+  engineVersion?: number;
+  target: { arch: string };
+  layouts: Record<string, number>;
+  tensors: { role: string; layer: number; format: string; n: number; sizeBytes: number; offset: number }[];
+  weights: { file: string; sizeBytes: number };
+  spec: { numLayers: number; numKvHeads: number; hiddenSize: number; headDim?: number };
+}
+
 /** A copy of a good engine whose engine.json was changed. */
-async function engineWith(change: (manifest: Record<string, any>) => void): Promise<string> {
+async function engineWith(change: (manifest: Manifest) => void): Promise<string> {
   const copy = join(directory, `copy-${count++}`);
   cpSync(await engineOf("plain-v4"), copy, { recursive: true });
   const path = join(copy, "engine.json");
-  const manifest = JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+  const manifest = JSON.parse(readFileSync(path, "utf8")) as Manifest;
   change(manifest);
   writeFileSync(path, JSON.stringify(manifest));
   return copy;
 }
 
 describe("a damaged engine is refused", () => {
-  it.each<[string, string, (manifest: Record<string, any>) => void]>([
+  it.each<[string, string, (manifest: Manifest) => void]>([
     ["another version", "ERR_ENGINE_VERSION", (m) => (m.engineVersion = 99)],
     ["no version", "ERR_ENGINE_VERSION", (m) => delete m.engineVersion],
     ["another machine", "ERR_ENGINE_TARGET", (m) => (m.target.arch = "mips")],
     ["another layout", "ERR_ENGINE_VERSION", (m) => (m.layouts.f32 = 77)],
     ["no tensors", "ERR_ENGINE_FORMAT", (m) => (m.tensors = [])],
     ["a missing tensor", "ERR_ENGINE_FORMAT", (m) => m.tensors.splice(3, 1)],
-    ["an unknown role", "ERR_ENGINE_FORMAT", (m) => (m.tensors[3].role = "x_proj")],
-    ["a layer out of range", "ERR_ENGINE_FORMAT", (m) => (m.tensors[3].layer = 1000)],
-    ["an unknown format", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2].format = "f8")],
-    ["a wrong shape", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2].n += 16)],
-    ["a wrong size", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2].sizeBytes += 64)],
-    ["an unaligned offset", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2].offset += 4)],
-    ["an offset beyond the file", "ERR_FILE_TRUNCATED", (m) => (m.tensors[2].offset = 2 ** 40)],
-    ["a negative offset", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2].offset = -64)],
+    ["an unknown role", "ERR_ENGINE_FORMAT", (m) => (m.tensors[3]!.role = "x_proj")],
+    ["a layer out of range", "ERR_ENGINE_FORMAT", (m) => (m.tensors[3]!.layer = 1000)],
+    ["an unknown format", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2]!.format = "f8")],
+    ["a wrong shape", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2]!.n += 16)],
+    ["a wrong size", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2]!.sizeBytes += 64)],
+    ["an unaligned offset", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2]!.offset += 4)],
+    ["an offset beyond the file", "ERR_FILE_TRUNCATED", (m) => (m.tensors[2]!.offset = 2 ** 40)],
+    ["a negative offset", "ERR_ENGINE_FORMAT", (m) => (m.tensors[2]!.offset = -64)],
     ["a size that does not fit", "ERR_ENGINE_MEMORY", (m) => (m.weights.sizeBytes = 2 ** 50)],
     ["an absurd spec", "ERR_MODEL_CONFIG", (m) => (m.spec.numLayers = 2 ** 40)],
     ["heads that do not divide", "ERR_MODEL_CONFIG", (m) => (m.spec.numKvHeads = 3)],
