@@ -126,6 +126,12 @@ const verbs = {
     build();
     run(process.execPath, ["node_modules/jest/bin/jest.js", ...args]);
   },
+  "test:models": (args) => {
+    build();
+    run(process.execPath, ["scripts/fetch-smollm2.mjs"]);
+    const jest = ["node_modules/jest/bin/jest.js", "--runInBand", "test/models", ...args];
+    run(process.execPath, jest, { env: { ESPALIER_TEST_MODELS: "1" } });
+  },
   start: (args) => {
     build();
     run(process.execPath, ["dist/cli/main.js", "quickstart", ...args]);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { loadTokenizer, type TokenizerSource } from "../../../src/tokenizer/index.js";
 import { findAssets } from "../../assets.js";
-import { differences, hashOf } from "./parity.js";
+import { differences, hashOf } from "../../tokenizer-parity.js";
 import { sentencePieceMetadata } from "./spm-model.js";
 
 const text = (path: string | undefined): string => readFileSync(path as string, "utf8");

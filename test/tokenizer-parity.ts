@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Tokenizer } from "../../../src/tokenizer/index.js";
+import type { Tokenizer } from "../src/tokenizer/index.js";
 
 interface Expected {
   hashes: string[];
@@ -10,7 +10,7 @@ interface Expected {
   decode: { ids: number[]; text: string }[];
 }
 
-const folder = join(__dirname, "../../fixtures/tokenizers");
+const folder = join(__dirname, "fixtures/tokenizers");
 
 function read<T>(name: string): T {
   return JSON.parse(readFileSync(join(folder, name), "utf8")) as T;
