@@ -29,6 +29,7 @@ export function adaptTokenizerJson(json: unknown, where: string): TokenizerJson 
   if (!isRecord(json)) throw malformed(where, "the document", "an object", json);
   if (!isRecord(json["model"])) throw malformed(where, "model", "an object", json["model"]);
   checkModel(json["model"], where);
+  for (const part of ["normalizer", "pre_tokenizer", "decoder"]) checkPatterns(json[part], part, where);
   return {
     post_processor: null,
     decoder: null,
@@ -62,6 +63,19 @@ function checkModel(model: Record<string, unknown>, where: string): void {
   const merges = model["merges"];
   if (type === "BPE" && !(Array.isArray(merges) && merges.every(isMerge)))
     throw malformed(where, "model.merges", "an array of pairs", merges);
+}
+
+/** The library only warns of a pattern it does not know, and goes on without. */
+function checkPatterns(config: unknown, field: string, where: string): void {
+  if (!isRecord(config)) return;
+  const { type, pattern, normalizers, pretokenizers, decoders } = config;
+  if (type === "Split" || type === "Replace") {
+    const { String: literal, Regex: regex } = isRecord(pattern) ? pattern : {};
+    if (typeof literal !== "string" && typeof regex !== "string")
+      throw malformed(where, `${field}.pattern`, "{String} or {Regex}", pattern);
+  }
+  const parts = [normalizers, pretokenizers, decoders].find(Array.isArray) as unknown[] | undefined;
+  parts?.forEach((part, index) => checkPatterns(part, `${field}[${index}]`, where));
 }
 
 function isTokenId(id: unknown): id is number {

@@ -19,12 +19,15 @@ interface Stream {
 export class TokenizerCore {
   readonly info: TokenizerInfo;
   readonly #library: Library;
+  /** Name of the source in errors. */
+  readonly #where: string;
   readonly #specialIds: ReadonlySet<number>;
   readonly #makeDecoder: () => DecoderStage;
   readonly #chat: ChatRenderer;
   readonly #streams = new Map<number, Stream>();
 
   constructor(parts: TokenizerParts) {
+    this.#where = parts.where;
     const json = adaptTokenizerJson(parts.tokenizerJson, parts.where);
     this.#library = createLibrary(json, parts);
     this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
@@ -36,13 +39,12 @@ export class TokenizerCore {
 
   encode(text: string, addSpecialTokens: boolean): Int32Array {
     // A lone surrogate has no UTF-8; the Rust tokenizers never see one.
-    const { ids } = this.#library.encode(text.replace(/\p{Surrogate}/gu, "\ufffd"), {
-      add_special_tokens: addSpecialTokens,
-    });
-    const unknown = ids.findIndex((id: number | undefined) => id === undefined);
-    if (unknown >= 0)
-      throw new EspalierError("ERR_TOKENIZER_MALFORMED", "the vocabulary lacks a token and has no unknown token");
-    return Int32Array.from(ids);
+    const clean = text.replace(/\p{Surrogate}/gu, "\ufffd");
+    const ids: (number | undefined)[] = this.#fromLibrary(() =>
+      this.#library.encode(clean, { add_special_tokens: addSpecialTokens }),
+    ).ids;
+    if (ids.includes(undefined)) throw malformed(this.#where, "the vocabulary lacks a token and has no unknown token");
+    return Int32Array.from(ids as number[]);
   }
 
   decode(ids: Int32Array, skipSpecialTokens: boolean): string {
@@ -72,6 +74,15 @@ export class TokenizerCore {
 
   tokenToId(token: string): number | undefined {
     return this.#library.token_to_id(token);
+  }
+
+  /** What the library trips over is in the file: it is given nothing else that could be wrong. */
+  #fromLibrary<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw malformed(this.#where, error instanceof Error ? error.message : String(error), error);
+    }
   }
 
   /** Ids without a token (a model's padding of the vocabulary) give no text. */
@@ -109,6 +120,10 @@ function isTokenId(id: unknown): id is number {
   return typeof id === "number" && Number.isInteger(id) && id >= 0;
 }
 
+function malformed(where: string, what: string, cause?: unknown): EspalierError {
+  return new EspalierError("ERR_TOKENIZER_MALFORMED", `${where}: ${what}`, { cause });
+}
+
 function modelSize(model: Record<string, unknown>): number {
   const vocab = model["vocab"];
   if (Array.isArray(vocab)) return vocab.length;
@@ -120,8 +135,8 @@ function createLibrary(json: TokenizerJson, parts: TokenizerParts): Library {
     return new Library(json, { ...parts.tokenizerConfig });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    const code = message.startsWith("Unknown ") ? "ERR_TOKENIZER_UNSUPPORTED" : "ERR_TOKENIZER_MALFORMED";
-    throw new EspalierError(code, `${parts.where}: ${message}`, { cause: error });
+    if (!message.startsWith("Unknown ")) throw malformed(parts.where, message, error);
+    throw new EspalierError("ERR_TOKENIZER_UNSUPPORTED", `${parts.where}: ${message}`, { cause: error });
   }
 }
 

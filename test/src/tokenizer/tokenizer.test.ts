@@ -211,6 +211,12 @@ describe("bad files", () => {
     ["added tokens that are none", change({ added_tokens: [{ id: 1 }] }), "MALFORMED", /added_tokens\[0\]\.content/],
     ["an unknown model", change({ model: { type: "Neural", vocab: {} } }), "UNSUPPORTED", /model\.type.*"Neural"/],
     ["an unknown normalizer", change({ normalizer: { type: "Nmt" } }), "UNSUPPORTED", /Nmt/],
+    [
+      "a pattern of no kind",
+      change({ normalizer: { type: "Sequence", normalizers: [{ type: "Replace", pattern: "a", content: "b" }] } }),
+      "MALFORMED",
+      /normalizer\[0\]\.pattern: expected \{String\} or \{Regex\}, found "a"/,
+    ],
     ["an unknown decoder", change({ decoder: { type: "CTC" } }), "UNSUPPORTED", /"CTC"/],
     [
       "a split that would be tokenized wrongly",
