@@ -26,7 +26,7 @@ export interface BenchOptions {
   maxBatch?: number;
   /** Seed of the random prompts. Default 1. */
   seed?: number;
-  /** Seconds of each ceiling measurement (one for every cell and attempt). Default 0.5. */
+  /** Seconds of each ceiling measurement (one before every cell, one after each attempt). Default 0.5. */
   ceilingSeconds?: number;
   /** Memory that the bandwidth ceiling is measured over; should be far more than the caches hold. Default 1024, at most a quarter of the free memory. */
   ceilingBufferMB?: number;
@@ -81,7 +81,7 @@ export interface BenchCell {
   /** Weights and cache read for a decode step / its time. */
   decodeGBps: number | null;
   prefillGflops: number;
-  /** Read bandwidth reached by a loop that only reads, in the same process, just before the cell. */
+  /** Read bandwidth reached by a loop that only reads, in the same process: the best before and after the cell. */
   ceilingGBps: number;
   /** Arithmetic rate of a register-only loop of the kind the weights' kernels use. */
   ceilingGflops: number;

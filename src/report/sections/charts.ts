@@ -20,7 +20,8 @@ interface Figure {
 }
 
 export function speedSection(data: ReportData): Markup {
-  return figures(data, "Speed", "Medians over the repeats; the thin line is the range from slowest to fastest.", [
+  const intro = "Medians over the repeats; the thin line is the range from slowest to fastest.";
+  return figures(data, "Speed", `${intro}${disturbance(data)}`, [
     bars(data, "Decode", "tok/s", "Tokens generated per second while all requests are decoding.", (cell) => ({
       value: cell.decodeTokensPerSecond,
       spread: cell.spread.decodeTokensPerSecond,
@@ -30,6 +31,15 @@ export function speedSection(data: ReportData): Markup {
       spread: cell.spread.prefillTokensPerSecond,
     })),
   ]);
+}
+
+/** Whoever reads the charts should know before the table tells. */
+function disturbance(data: ReportData): string {
+  const disturbed = data.cells.filter((cell) => cell.disturbed === true).length;
+  if (disturbed === 0) return "";
+  const some = `${disturbed} of ${data.cells.length} cells ${disturbed === 1 ? "was" : "were"}`;
+  const which = disturbed === data.cells.length ? "All cells were" : some;
+  return ` ${which} disturbed by other programs: read them with care.`;
 }
 
 export function latencySection(data: ReportData): Markup {
@@ -66,7 +76,7 @@ export function ceilingSection(data: ReportData): Markup {
   return figures(
     data,
     "Against this machine's ceilings",
-    "How much of what the machine can do was put to use. The ceilings were measured in the same process, just before each cell.",
+    "How much of what the machine can do was put to use. The ceilings were measured in the same process, before and after each cell.",
     [
       {
         title: "Memory bandwidth in decode",

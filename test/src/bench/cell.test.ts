@@ -50,6 +50,27 @@ describe("measureCell", () => {
     expect(cellsOf(cell, result, options, machine)[0]?.disturbed).toBe(true);
   });
 
+  it("takes the highest ceiling of before and after", async () => {
+    const options = resolveBenchOptions({ repeats: 1, warmup: 0 });
+    const world = fakeWorld({ a: () => fakeEngine(1, 1) }, 1);
+    const measured = [
+      { readGBps: 5, int8Gops: 900 },
+      { readGBps: 9, int8Gops: 100 },
+    ];
+    const measureCeilings = async (): ReturnType<typeof world.measureCeilings> => ({
+      ...(await world.measureCeilings()),
+      ...measured.shift(),
+    });
+    const [row] = cellsOf(
+      cell,
+      await measureCell(["a"], cell, options, { ...world, measureCeilings }),
+      options,
+      machine,
+    );
+    expect(row).toMatchObject({ ceilingGBps: 9, ceilingGflops: 900 });
+    expect(measured).toHaveLength(0);
+  });
+
   it("says null where the load cannot be known", async () => {
     const options = resolveBenchOptions({ repeats: 1, warmup: 0 });
     const world = { ...fakeWorld({ a: () => fakeEngine(1, 1) }, 1), readTicks: () => null };

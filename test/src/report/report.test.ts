@@ -25,7 +25,15 @@ describe("renderReport", () => {
     checkMarkup(page);
     expect(page).toMatch(/^<!doctype html>/);
     expect(page).not.toMatch(/<script|<link|<img|https?:|url\(|@import|NaN|undefined|\[object/);
-    for (const text of ["SmolLM2-135M-Instruct", "31.427", "Moby-Dick", "Why do gardeners", "espalier bench", "11 %"])
+    for (const text of [
+      "SmolLM2-135M-Instruct",
+      "31.427",
+      "Moby-Dick",
+      "Why do gardeners",
+      "espalier bench",
+      "11 %",
+      "of 8 cells w",
+    ])
       expect(page).toContain(text);
     expect(page).toContain("prefers-color-scheme:dark");
     expect(page).toContain("@media print");
