@@ -2,10 +2,9 @@
 import tseslint from "typescript-eslint";
 
 const nodeGlobals = Object.fromEntries(
-  ["Buffer", "URL", "clearTimeout", "console", "fetch", "performance", "process", "setTimeout"].map((name) => [
-    name,
-    "readonly",
-  ]),
+  ["AbortController", "Buffer", "URL", "clearTimeout", "console", "fetch", "performance", "process", "setTimeout"].map(
+    (name) => [name, "readonly"],
+  ),
 );
 
 export default tseslint.config(
