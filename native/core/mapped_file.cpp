@@ -21,6 +21,7 @@ Status open_error(const std::string& path, const std::string& reason) {
 }  // namespace
 
 Status MappedFile::open(const std::string& path, std::shared_ptr<const MappedFile>* out) {
+  if (path.find('\0') != std::string::npos) return open_error(path, "the path has a zero byte");
   // O_NONBLOCK: opening a named pipe must not wait for its writer.
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return open_error(path, std::strerror(errno));

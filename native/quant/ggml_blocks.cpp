@@ -1,4 +1,4 @@
-// Block layouts: ggml's quants, see docs/formats.md. Products and sums are rounded one by one (no fused multiply-add),
+// Block layouts are ggml's, as GGUF files hold them. Products and sums are rounded one by one (no fused multiply-add),
 // which gives the bits of the reference reader of the gguf Python package.
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/ggml_blocks.h"

@@ -1,7 +1,7 @@
 /**
  * Opens a Hugging Face directory, or one .safetensors file beside its config.json.
  */
-import { access, readFile, readdir } from "node:fs/promises";
+import { access, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { binding } from "../binding.js";
@@ -9,7 +9,7 @@ import { EspalierError } from "../errors.js";
 import { parseFields } from "../model/parse-fields.js";
 import { specFromConfig } from "../model/hf-config.js";
 import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.js";
-import { readJsonFile, readJsonObject } from "./strict-json.js";
+import { readJsonFile, readJsonObject, readTextFile } from "./strict-json.js";
 import { aliasTiedTensors, assemble, sourceShape, type OpenFiles } from "./assemble.js";
 import type { Checkpoint, CheckpointTensor, TokenizerFiles } from "./types.js";
 
@@ -131,7 +131,7 @@ async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
     out.tokenizerConfig = await readJsonObject(at("tokenizer_config.json"));
   if (await isThere(at("generation_config.json")))
     out.generationConfig = await readJsonObject(at("generation_config.json"));
-  if (await isThere(at("chat_template.jinja"))) out.chatTemplate = await readFile(at("chat_template.jinja"), "utf8");
+  if (await isThere(at("chat_template.jinja"))) out.chatTemplate = await readTextFile(at("chat_template.jinja"));
   const others: string[] = [];
   for (const name of OTHER_TOKENIZER_FILES) if (await isThere(at(name))) others.push(at(name));
   if (others.length > 0) out.others = others;

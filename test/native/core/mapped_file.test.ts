@@ -1,5 +1,7 @@
-import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Worker } from "node:worker_threads";
 import { binding, type TensorSource } from "../../../src/binding.js";
 import { temporaryDirectory } from "../../temporary.js";
@@ -35,6 +37,7 @@ describe("MappedFile", () => {
     expect(() => new binding.MappedFile(join(directory, "nowhere"))).toThrow(code("ERR_FILE_OPEN"));
     expect(() => new binding.MappedFile(join(directory, "folder"))).toThrow(code("ERR_FILE_OPEN"));
     expect(() => new binding.MappedFile(fileOf(0))).toThrow(code("ERR_FILE_OPEN"));
+    expect(() => new binding.MappedFile(`${fileOf(8)}\0x`)).toThrow(code("ERR_FILE_OPEN"));
     expect(() => new binding.MappedFile("/dev/zero")).toThrow(code("ERR_FILE_OPEN"));
     expect(() => new binding.MappedFile(7 as unknown as string)).toThrow(code("ERR_ARGUMENT"));
   });
@@ -57,6 +60,21 @@ describe("MappedFile", () => {
     await reading;
     expect(out[(1 << 20) - 1]).toBe(1);
     expect(() => binding.readTensor(file, f32(0, 512, 512), {}, out)).toThrow(code("ERR_FILE_CLOSED"));
+  });
+
+  it("is closed when it is collected", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const path = fileOf(64);
+    const descriptors = (): number => readdirSync("/proc/self/fd").length;
+    const before = descriptors();
+    for (let i = 0; i < 100; ++i) new binding.MappedFile(path);
+    expect(descriptors()).toBeGreaterThan(before + 50);
+    for (let i = 0; i < 20 && descriptors() > before + 5; ++i) {
+      collect();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(descriptors()).toBeLessThanOrEqual(before + 5);
   });
 
   it("works in a worker that is stopped while it reads", async () => {
