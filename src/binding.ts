@@ -104,6 +104,18 @@ export interface WeightFormat {
   layoutVersion: number;
 }
 
+/** What is folded into a weight W [n, k] before it is packed, in this order. */
+export interface PackTransform {
+  /** A norm's gain [k] that multiplies W's columns. */
+  columnScale?: { file: MappedFile; source: TensorSource };
+  /** W R: the layer reads a rotated residual stream. */
+  rotateColumns?: boolean;
+  /** Rᵀ W, or b R of a bias: the layer writes a rotated residual stream. */
+  rotateRows?: boolean;
+  /** Every value becomes this one (a norm's gain that was folded elsewhere). */
+  fill?: number;
+}
+
 export interface NativeRequest extends Partial<{
   maxTokens: number;
   temperature: number;
@@ -137,6 +149,8 @@ export interface NativeEngineConfig {
   weightsPath: string;
   spec: object;
   tensors: readonly object[];
+  /** The residual stream is kept rotated: the layers' weights were packed with `PackTransform`. */
+  rotated: boolean;
   contextTokens: number;
   kvTokens: number;
   kvDtype: "f32" | "f16" | "bf16";
@@ -174,7 +188,7 @@ export interface NativeBinding {
   weightFormats(): WeightFormat[];
   packedBytes(format: string, n: number, k: number): number;
   /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */
-  packTensor(file: MappedFile, source: TensorSource, format: string): Promise<Uint8Array>;
+  packTensor(file: MappedFile, source: TensorSource, format: string, transform?: PackTransform): Promise<Uint8Array>;
   /**
    * Measures the ceilings at an ISA level and thread count (defaults: those engines use) for about `seconds` (1),
    * off the event loop. Reads 2 GiB (or a quarter of the free memory) unless `bufferBytes` says otherwise.

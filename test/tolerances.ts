@@ -26,6 +26,12 @@ export const tolerances = {
   "matmul_swiglu/f32": { metric: "nmse", bound: 1e-11, reason: "f32 sums and a 2 ulp exp" },
   "rms_norm/f32": { metric: "element", atol: 1e-7, rtol: 2e-6, reason: "f32 sum of squares over a row" },
   "rope/f32": { metric: "element", atol: 3e-7, rtol: 1e-6, reason: "two f32 products and a sum per element" },
+  "rotation/f32": {
+    metric: "element",
+    atol: 4e-6,
+    rtol: 1e-5,
+    reason: "log2(width) f32 additions and a short DCT sum",
+  },
   "sample/logprob": { metric: "element", atol: 2e-6, rtol: 1e-6, reason: "f32 exp summed in float64" },
   "softmax/f32": { metric: "element", atol: 1e-9, rtol: 3e-6, reason: "2 ulp exp, f32 difference to the maximum" },
   "swiglu/f32": { metric: "element", atol: 1e-7, rtol: 2e-6, reason: "2 ulp exp, one division" },

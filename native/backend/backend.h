@@ -12,6 +12,7 @@
 #include "kernels/matmul/matmul.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rope/rope.h"
+#include "kernels/rotation/rotation.h"
 #include "kernels/softmax/softmax.h"
 #include "kernels/swiglu/swiglu.h"
 
@@ -27,6 +28,7 @@ enum class BackendOp : int32_t {
   kRmsNorm,
   kLayerNorm,
   kRope,
+  kRotation,
   kKvAppend,
   kAttention,
   kSwiglu,
@@ -83,6 +85,7 @@ struct Backend {
   int32_t (*rms_norm)(void* device, const RmsNormArgs* args, BackendError* error);
   int32_t (*layer_norm)(void* device, const LayerNormArgs* args, BackendError* error);
   int32_t (*rope)(void* device, const RopeArgs* args, BackendError* error);
+  int32_t (*rotation)(void* device, const RotationArgs* args, BackendError* error);
   int32_t (*kv_append)(void* device, const KvAppendArgs* args, BackendError* error);
   int32_t (*attention)(void* device, const AttentionArgs* args, void* workspace, size_t bytes, BackendError* error);
   int32_t (*swiglu)(void* device, const SwigluArgs* args, BackendError* error);

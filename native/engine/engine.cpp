@@ -24,6 +24,7 @@ Status Engine::load(EngineConfig config, std::function<void()> notify, std::uniq
 Status Engine::open() {
   ESP_RETURN_IF_ERROR(isa_environment_status());
   ESP_RETURN_IF_ERROR(load_weights(config_.weights_path, config_.spec, config_.tensors, &weights_));
+  weights_.decoder.rotated = config_.rotated;
   ESP_RETURN_IF_ERROR(find_backend(config_.backend, &backend_));
   BackendError error{};
   const BackendOpenArgs args{config_.threads, config_.isa};

@@ -22,6 +22,7 @@ struct EngineConfig {
   std::string backend = "cpu";
   ModelSpec spec;
   std::vector<EngineTensor> tensors;
+  bool rotated = false;  // see DecoderWeights
   DType kv_dtype = DType::kF32;
   int64_t context_tokens = 0;  // of one sequence
   int64_t kv_tokens = 0;       // of all sequences and the prefix cache together; rounded up to pages

@@ -24,7 +24,12 @@ Status call(Entry entry, Args... args) {
 }  // namespace
 
 Decoder::Decoder(const Backend* backend, void* device, const ModelSpec& spec, DecoderWeights weights)
-    : backend_(backend), device_(device), spec_(spec), weights_(std::move(weights)), rope_(spec) {}
+    : backend_(backend),
+      device_(device),
+      spec_(spec),
+      weights_(std::move(weights)),
+      rope_(spec),
+      rotation_(spec.hidden_size) {}
 
 Decoder::~Decoder() { backend_->release(device_, block_, capacity_bytes_); }
 
@@ -126,6 +131,11 @@ Status Decoder::load_inputs(const std::vector<StepSequence>& step) {
               rows.size() * sizeof(int32_t));
 }
 
+Status Decoder::rotate(const float* x, float* out, int64_t tokens, bool inverse) {
+  const RotationArgs args{&rotation_, x, spec_.hidden_size, out, spec_.hidden_size, tokens, inverse};
+  return call(backend_->rotation, device_, &args);
+}
+
 Status Decoder::norm(const float* weight, const float* x, float* out, int64_t tokens) {
   const RmsNormArgs args{x,      spec_.hidden_size, weight,        out, spec_.hidden_size,
                          tokens, spec_.hidden_size, spec_.norm_eps};
@@ -220,6 +230,7 @@ Status Decoder::forward(const std::vector<StepSequence>& step, const KvCachePool
   ESP_RETURN_IF_ERROR(load_inputs(step));
   const EmbeddingArgs lookup{weights_.embed_tokens, buffers_.ids, tokens, buffers_.x, spec_.hidden_size};
   ESP_RETURN_IF_ERROR(call(backend_->embedding, device_, &lookup));
+  if (weights_.rotated) ESP_RETURN_IF_ERROR(rotate(buffers_.x, buffers_.x, tokens, false));
   for (int64_t index = 0; index < spec_.num_layers; ++index) {
     if (stop != nullptr && stop->load(std::memory_order_relaxed))
       return Status("ERR_CANCELLED", "the step was stopped between two layers");
@@ -234,9 +245,15 @@ Status Decoder::logits(const int64_t* rows, int64_t count, float* out) {
   // Each row is normed on its own, so gathering costs nothing: norm reads row by row into consecutive output rows.
   for (int64_t begin = 0; begin < count; begin += kMaxLogitRows) {
     const int64_t part = std::min(kMaxLogitRows, count - begin);
-    for (int64_t i = 0; i < part; ++i)
-      ESP_RETURN_IF_ERROR(norm(weights_.norm, buffers_.x + rows[begin + i] * spec_.hidden_size,
-                               buffers_.normed + i * spec_.hidden_size, 1));
+    for (int64_t i = 0; i < part; ++i) {
+      const float* x = buffers_.x + rows[begin + i] * spec_.hidden_size;
+      float* normed = buffers_.normed + i * spec_.hidden_size;
+      if (weights_.rotated) {
+        ESP_RETURN_IF_ERROR(rotate(x, normed, 1, true));
+        x = normed;
+      }
+      ESP_RETURN_IF_ERROR(norm(weights_.norm, x, normed, 1));
+    }
     ESP_RETURN_IF_ERROR(linear(weights_.lm_head, buffers_.normed, spec_.hidden_size, out + begin * spec_.vocab_size,
                                spec_.vocab_size, part, MatmulEpilogue::kStore));
   }

@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "core/status.h"
+#include "kernels/rotation/rotation.h"
 #include "model/model_spec.h"
 #include "model/rope_frequencies.h"
 
@@ -32,6 +33,9 @@ struct DecoderWeights {
   std::vector<LayerWeights> layers;
   const float* norm = nullptr;  // [hidden]
   LinearWeight lm_head;
+  // The residual stream is kept rotated (kernels/rotation): the layers' weights were packed for it, embed_tokens and
+  // lm_head were not.
+  bool rotated = false;
 };
 
 // Where one layer's keys and values live, for every layer: see kv_append.h.
@@ -85,6 +89,7 @@ class Decoder {
   Status attention_block(const LayerWeights& layer, int64_t index, const std::vector<StepSequence>& step,
                          const KvCachePool& pool, int64_t tokens);
   Status mlp_block(const LayerWeights& layer, int64_t tokens);
+  Status rotate(const float* x, float* out, int64_t tokens, bool inverse);
   Status norm(const float* weight, const float* x, float* out, int64_t tokens);
   Status linear(const LinearWeight& weight, const float* x, int64_t ldx, float* out, int64_t ldo, int64_t tokens,
                 MatmulEpilogue epilogue);
@@ -95,6 +100,7 @@ class Decoder {
   ModelSpec spec_;
   DecoderWeights weights_;
   RopeFrequencies rope_;
+  Rotation rotation_;
   std::vector<AttentionSequence> attention_sequences_;
   Buffers buffers_{};
   void* block_ = nullptr;

@@ -76,6 +76,7 @@ EngineConfig config_of(const Napi::CallbackInfo& info) {
   config.weights_path = args.string("weightsPath");
   config.backend = args.string("backend", "cpu");
   config.spec = spec_of(args.object("spec"), info.Env());
+  config.rotated = args.boolean("rotated", false);
   config.tensors = tensors_of(args.array("tensors"));
   const std::string kv = args.string("kvDtype", "f32");
   const DTypeInfo* dtype = dtype_by_name(kv.c_str());

@@ -5,20 +5,26 @@ import { createHash } from "node:crypto";
 import { open, writeFile, type FileHandle } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { endianness } from "node:os";
-import { binding } from "../binding.js";
+import { binding, type PackTransform } from "../binding.js";
 import { checkTensors, openCheckpoint, type Checkpoint } from "../checkpoint/index.js";
 import { EspalierError, toEspalierError } from "../errors.js";
 import { throwIfAborted, writeDirectoryAtomically } from "../files/atomic-directory.js";
 import { expectedTensors, type ExpectedTensor } from "../model/families.js";
 import { writeTokenizerFiles } from "../tokenizer/index.js";
 import { version } from "../version.js";
+import { rotationTransform } from "./rotation.js";
 import { ENGINE_VERSION, tensorName, type EngineManifest, type EngineTensor } from "./engine-directory.js";
 
 export interface BuildOptions {
-  /** Weight format of all linear layers and the embedding. Default "int8-w8a8". */
+  /**
+   * Weight format of all linear layers and the embedding. Default "int8-w8a8", which keeps embedding and head as
+   * weight-only "int8": the head is the layer that int8 activations hurt most, and decoding it is bound by memory.
+   */
   weights?: string;
   /** Other formats for tensors whose name matches: pattern (`*` any run of characters) to format; the last match wins. */
   overrides?: Record<string, string>;
+  /** Keep the residual stream rotated (see rotation.ts). Default: only for "int8-w8a8", whose activations it serves. */
+  rotation?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: BuildProgress) => void;
 }
@@ -53,11 +59,13 @@ export async function buildEngine(model: string, outDir: string, options: BuildO
   checkFormats([format, ...Object.values(options.overrides ?? {})]);
   await using checkpoint = await openCheckpoint(model);
   checkTensors(checkpoint);
+  const rotated = options.rotation ?? format === "int8-w8a8";
+  const plan = planTensors(checkpoint, format, rotated, options);
   let manifest: EngineManifest | undefined;
   const fill = async (staging: string): Promise<void> => {
-    const tensors = await writeWeights(checkpoint, join(staging, "weights.bin"), format, options);
+    const tensors = await writeWeights(checkpoint, join(staging, "weights.bin"), plan, options);
     await writeTokenizerFiles(checkpoint, staging);
-    manifest = manifestOf(checkpoint, model, tensors);
+    manifest = manifestOf(checkpoint, model, tensors, rotated);
     await writeFile(join(staging, "engine.json"), `${JSON.stringify(manifest, null, 1)}\n`);
   };
   await writeDirectoryAtomically(outDir, fill, { signal: options.signal });
@@ -71,10 +79,35 @@ function checkFormats(formats: string[]): void {
       throw new EspalierError("ERR_WEIGHT_FORMAT", `weights: expected one of ${known.join(", ")}, found "${format}"`);
 }
 
+interface PlannedTensor {
+  tensor: ExpectedTensor;
+  format: string;
+  transform: PackTransform | undefined;
+}
+
+function planTensors(
+  checkpoint: Checkpoint,
+  weights: string,
+  rotated: boolean,
+  options: BuildOptions,
+): PlannedTensor[] {
+  const expected = expectedTensors(checkpoint.spec);
+  const overrides = options.overrides ?? {};
+  for (const pattern of Object.keys(overrides))
+    if (!expected.some((tensor) => matches(pattern, tensorName(tensor)) || matches(pattern, tensor.name)))
+      throw new EspalierError("ERR_ARGUMENT", `overrides: the pattern "${pattern}" matches no tensor of this model`);
+  return expected.map((tensor) => ({
+    tensor,
+    format: formatOf(tensor, weights, overrides),
+    transform: rotated ? rotationTransform(checkpoint, expected, tensor) : undefined,
+  }));
+}
+
 /** Format of one tensor; vectors stay plain floats. */
-function formatOf(tensor: ExpectedTensor, fallback: string, overrides: Record<string, string>): string {
+function formatOf(tensor: ExpectedTensor, weights: string, overrides: Record<string, string>): string {
   if (tensor.shape.length === 1) return "vector";
-  let format = fallback;
+  const outside = tensor.role === "embed_tokens" || tensor.role === "lm_head";
+  let format = weights === "int8-w8a8" && outside ? "int8" : weights;
   for (const [pattern, wanted] of Object.entries(overrides))
     if (matches(pattern, tensorName(tensor)) || matches(pattern, tensor.name)) format = wanted;
   return format;
@@ -91,24 +124,20 @@ function matches(pattern: string, name: string): boolean {
 async function writeWeights(
   checkpoint: Checkpoint,
   path: string,
-  format: string,
+  plan: PlannedTensor[],
   options: BuildOptions,
 ): Promise<EngineTensor[]> {
-  const expected = expectedTensors(checkpoint.spec);
-  const overrides = options.overrides ?? {};
-  for (const pattern of Object.keys(overrides))
-    if (!expected.some((tensor) => matches(pattern, tensorName(tensor)) || matches(pattern, tensor.name)))
-      throw new EspalierError("ERR_ARGUMENT", `overrides: the pattern "${pattern}" matches no tensor of this model`);
   const file = await open(path, "wx");
   try {
     const tensors: EngineTensor[] = [];
     let offset = 0;
-    for (const [index, tensor] of expected.entries()) {
+    for (const [index, planned] of plan.entries()) {
       throwIfAborted(options.signal);
-      const written = await writeTensor(checkpoint, file, offset, tensor, formatOf(tensor, format, overrides));
+      const written = await writeTensor(checkpoint, file, offset, planned);
       tensors.push(written);
       offset = Math.ceil((written.offset + written.sizeBytes) / ALIGNMENT) * ALIGNMENT;
-      options.onProgress?.({ tensor: tensorName(tensor), done: index + 1, total: expected.length, doneBytes: offset });
+      const tensor = tensorName(planned.tensor);
+      options.onProgress?.({ tensor, done: index + 1, total: plan.length, doneBytes: offset });
     }
     await file.truncate(offset);
     await file.sync();
@@ -122,10 +151,10 @@ async function writeTensor(
   checkpoint: Checkpoint,
   file: FileHandle,
   offset: number,
-  tensor: ExpectedTensor,
-  format: string,
+  planned: PlannedTensor,
 ): Promise<EngineTensor> {
-  const packed = await pack(checkpoint, tensor.name, format);
+  const { tensor, format } = planned;
+  const packed = await pack(checkpoint, planned);
   const hash = createHash("sha256");
   for (let at = 0; at < packed.length; at += WRITE_CHUNK_BYTES) {
     const chunk = packed.subarray(at, at + WRITE_CHUNK_BYTES);
@@ -147,12 +176,15 @@ async function writeTensor(
 }
 
 /** Packs one tensor; an error names the file and the tensor. */
-async function pack(checkpoint: Checkpoint, name: string, format: string): Promise<Uint8Array> {
+async function pack(
+  checkpoint: Checkpoint,
+  { tensor: { name }, format, transform }: PlannedTensor,
+): Promise<Uint8Array> {
   const source = checkpoint.tensors.get(name);
   if (source === undefined)
     throw new EspalierError("ERR_INTERNAL", `${checkpoint.path}: ${name} was checked but is missing`);
   try {
-    return await binding.packTensor(source.mapped, source, format);
+    return await binding.packTensor(source.mapped, source, format, transform);
   } catch (error) {
     const known = toEspalierError(error);
     if (!(known instanceof EspalierError)) throw known;
@@ -163,7 +195,7 @@ async function pack(checkpoint: Checkpoint, name: string, format: string): Promi
   }
 }
 
-function manifestOf(checkpoint: Checkpoint, model: string, tensors: EngineTensor[]): EngineManifest {
+function manifestOf(checkpoint: Checkpoint, model: string, tensors: EngineTensor[], rotated: boolean): EngineManifest {
   const versions = new Map(binding.weightFormats().map((row) => [row.id, row.layoutVersion]));
   const used = [...new Set(tensors.map((tensor) => tensor.format))].sort();
   const last = tensors.at(-1);
@@ -174,6 +206,7 @@ function manifestOf(checkpoint: Checkpoint, model: string, tensors: EngineTensor
     backend: "cpu",
     target: { arch: process.arch, endianness: endianness() },
     spec: checkpoint.spec,
+    rotated,
     layouts: Object.fromEntries(used.map((format) => [format, versions.get(format) ?? 0])),
     weights: { file: "weights.bin", sizeBytes: Math.ceil(end / ALIGNMENT) * ALIGNMENT },
     tensors,

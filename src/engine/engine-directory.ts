@@ -41,6 +41,8 @@ const engineSchema = z.object({
     padTokenId: z.int().nullable(),
     rope: z.looseObject({ type: z.enum(ropeTypes), theta: z.number(), rotaryDim: z.int() }),
   }),
+  /** The residual stream is kept rotated (src/engine/rotation.ts). */
+  rotated: z.boolean(),
   /** Weight format ids used, with the layout version each was packed with. */
   layouts: z.record(z.string(), z.int()),
   weights: z.object({ file: z.literal("weights.bin"), sizeBytes: z.int().positive() }),

@@ -268,6 +268,7 @@ function nativeConfig(
     weightsPath: join(directory, manifest.weights.file),
     spec: manifest.spec,
     tensors: manifest.tensors,
+    rotated: manifest.rotated,
     contextTokens,
     kvTokens: options.kvTokens ?? 4 * contextTokens,
     kvDtype: options.kvDtype ?? "f32",

@@ -120,6 +120,7 @@ const Backend kTable = {
     .rms_norm = run_op<RmsNormArgs, rms_norm>,
     .layer_norm = run_op<LayerNormArgs, layer_norm>,
     .rope = run_op<RopeArgs, rope>,
+    .rotation = run_op<RotationArgs, rotation>,
     .kv_append = run_op<KvAppendArgs, kv_append>,
     .attention = run_attention,
     .swiglu = run_op<SwigluArgs, swiglu>,

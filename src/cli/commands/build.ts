@@ -9,6 +9,7 @@ interface Options {
   out: string;
   weights: string;
   override: Record<string, string>;
+  rotation?: boolean;
 }
 
 export function register(program: Command): void {
@@ -24,6 +25,8 @@ export function register(program: Command): void {
       collectPair,
       {},
     );
+  command.option("--rotation", "keep the residual stream rotated, which int8 activations need (default for int8-w8a8)");
+  command.option("--no-rotation", "do not");
   command.addHelpText(
     "after",
     "\nExample:\n  espalier build SmolLM2-135M.gguf --weights int8-w8a8 --override 'lm_head*=f16' --out smollm2-int8",
@@ -32,6 +35,7 @@ export function register(program: Command): void {
     const report = await buildEngine(model, options.out, {
       weights: options.weights,
       overrides: options.override,
+      ...(options.rotation === undefined ? {} : { rotation: options.rotation }),
       signal: context.signal,
       onProgress: ({ done, total, tensor }) => context.progress.update("packing", done, total, tensor),
     });

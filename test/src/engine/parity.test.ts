@@ -1,5 +1,10 @@
+import { join } from "node:path";
 import { binding, type IsaName } from "../../../src/binding.js";
-import { expectedOf, largestDifference, loadTiny, someIds, tinyLlamas } from "./fixtures.js";
+import { buildEngine, Engine } from "../../../src/engine/index.js";
+import { temporaryDirectory } from "../../temporary.js";
+import { expectedOf, largestDifference, loadTiny, someIds, tinyLlama, tinyLlamas } from "./fixtures.js";
+
+const directory = temporaryDirectory();
 
 /** Bound of the issue: against transformers in float32. */
 const TRANSFORMERS_BOUND = 2e-4;
@@ -102,6 +107,16 @@ describe("grouping does not change results", () => {
           throw new Error(`${id} on ${isa}: ${largestDifference(found, expected)}`);
       }
     }
+  });
+
+  it.each(tinyLlamas)("%s keeps its logits when the residual stream is rotated", async (name) => {
+    const expected = expectedOf(name);
+    const out = join(directory, name);
+    await buildEngine(tinyLlama(name), out, { weights: "f32", rotation: true });
+    await using engine = await Engine.load(out, contextOf(name));
+    expect(engine.manifest.rotated).toBe(true);
+    const logits = flat(await engine.logits(expected.ids, { all: true }));
+    expect(largestDifference(logits, expected.logits)).toBeLessThanOrEqual(TRANSFORMERS_BOUND);
   });
 
   it("score equals log-softmax of the logits", async () => {
