@@ -214,6 +214,14 @@ export const errorTable = {
     meaning: "A repository does not hold one set of weights that can be read here.",
     hint: "Choose a repository with safetensors, or name one GGUF file of it.",
   },
+  ERR_QUALITY: {
+    meaning: "Quantization cost more quality than allowed.",
+    hint: "Keep the layers that hurt in a wider format: --override PATTERN=f16.",
+  },
+  ERR_REPORT_DATA: {
+    meaning: "The file does not hold the data of a report.",
+    hint: "Give the report.json that the quickstart wrote.",
+  },
   ERR_SAFETENSORS_HEADER: {
     meaning: "A safetensors file's header cannot be read.",
     hint: "Download the file again; the message names the field.",
@@ -221,6 +229,10 @@ export const errorTable = {
   ERR_SAFETENSORS_TENSOR: {
     meaning: "A safetensors file describes a tensor that cannot be: its dtype, shape or offsets are wrong.",
     hint: "Download the file again; the message names the tensor.",
+  },
+  ERR_SAMPLE_TEXT: {
+    meaning: "The quickstart's evaluation text is not installed.",
+    hint: "Run it in a clone of the repository, or install the packages the message names.",
   },
   ERR_SESSION_BUSY: {
     meaning: "The session is still answering.",

@@ -1,5 +1,6 @@
 /** The verbs, in the order --help shows them. */
 import type { Command } from "commander";
+import { register as bench } from "./bench.js";
 import { register as build } from "./build.js";
 import { register as chat } from "./chat.js";
 import { register as doctor } from "./doctor.js";
@@ -8,14 +9,21 @@ import { register as exportModel } from "./export.js";
 import { register as generate } from "./generate.js";
 import { register as inspect } from "./inspect.js";
 import { register as logits } from "./logits.js";
+import { register as pull } from "./pull.js";
+import { register as quickstart } from "./quickstart.js";
+import { register as report } from "./report.js";
 
 export const commands: readonly ((program: Command) => void)[] = [
+  pull,
   inspect,
   build,
   generate,
   chat,
   logits,
   evaluate,
+  bench,
   exportModel,
+  report,
   doctor,
+  quickstart,
 ];
