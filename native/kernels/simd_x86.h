@@ -2,3 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <immintrin.h>
+
+// Makes a sum opaque: without it gcc 12 regroups integer sums, moves the additions to the end of a loop and spills.
+#if defined(__AVX2__)
+#define ESP_KEEP_SUM(sum) asm("" : "+x"(sum))
+#else
+#define ESP_KEEP_SUM(sum) static_cast<void>(0)
+#endif

@@ -36,18 +36,21 @@ constexpr int kChains = 12;  // latency 4-5, two a cycle
 
 void multiply_add(int64_t rounds, float* sink) {
   __m256 acc[kChains];
+#pragma GCC unroll 16
   for (int i = 0; i < kChains; ++i) acc[i] = _mm256_set1_ps(static_cast<float>(i));
   const __m256 a = _mm256_setr_ps(0.9f, 0.8f, 0.7f, 0.6f, 0.55f, 0.45f, 0.35f, 0.25f);
   const __m256 b = _mm256_setr_ps(0.1f, 0.3f, 0.7f, 0.9f, 1.1f, 1.3f, 1.7f, 1.9f);
   for (int64_t round = 0; round < rounds; ++round)
 #pragma GCC unroll 16
     for (int i = 0; i < kChains; ++i) acc[i] = _mm256_fmadd_ps(acc[i], a, b);
+#pragma GCC unroll 16
   for (int i = 0; i < kChains; ++i) *sink += _mm256_cvtss_f32(acc[i]);
 }
 
 // int16 pairs: vpmaddwd + vpaddd.
 void madd_int16(int64_t rounds, float* sink) {
   __m256i acc[kChains];
+#pragma GCC unroll 16
   for (int i = 0; i < kChains; ++i) acc[i] = _mm256_set1_epi32(i);
   __m256i a = _mm256_set1_epi32(0x0033ffc1), b = _mm256_set1_epi32(0x0071ffa3);
   for (int64_t round = 0; round < rounds; ++round) {
@@ -55,8 +58,10 @@ void madd_int16(int64_t rounds, float* sink) {
     for (int i = 0; i < kChains; ++i) {
       ESP_OPAQUE(a);
       acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(a, b));
+      ESP_KEEP_SUM(acc[i]);
     }
   }
+#pragma GCC unroll 16
   for (int i = 0; i < kChains; ++i) *sink += first_lane(acc[i]);
 }
 
@@ -64,6 +69,7 @@ void madd_int16(int64_t rounds, float* sink) {
 void sign_maddubs(int64_t rounds, float* sink) {
   constexpr int kQuads = 8;
   __m256i acc[kQuads];
+#pragma GCC unroll 16
   for (int i = 0; i < kQuads; ++i) acc[i] = _mm256_set1_epi32(i);
   __m256i a = _mm256_set1_epi32(0x337f81c1), w = _mm256_set1_epi32(0x71a3c503);
   const __m256i magnitude = _mm256_abs_epi8(a), ones = _mm256_set1_epi16(1);
@@ -73,8 +79,10 @@ void sign_maddubs(int64_t rounds, float* sink) {
       ESP_OPAQUE(a);
       const __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w, a));
       acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(pairs, ones));
+      ESP_KEEP_SUM(acc[i]);
     }
   }
+#pragma GCC unroll 16
   for (int i = 0; i < kQuads; ++i) *sink += first_lane(acc[i]);
 }
 

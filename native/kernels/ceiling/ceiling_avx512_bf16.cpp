@@ -7,11 +7,13 @@ namespace {
 
 void dot_bf16(int64_t rounds, float* sink) {
   __m512 acc[kChains];
+#pragma GCC unroll 16
   for (int i = 0; i < kChains; ++i) acc[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512bh a = (__m512bh)_mm512_set1_epi32(0x3f41bf13), b = (__m512bh)_mm512_set1_epi32(0x3e233e71);
+  const __m512i a = _mm512_set1_epi32(0x3f41bf13), b = _mm512_set1_epi32(0x3e233e71);
   for (int64_t round = 0; round < rounds; ++round)
-#pragma GCC unroll 24
-    for (int i = 0; i < kChains; ++i) acc[i] = _mm512_dpbf16_ps(acc[i], a, b);
+#pragma GCC unroll 16
+    for (int i = 0; i < kChains; ++i) ESP_DOT("vdpbf16ps", acc[i], a, b);
+#pragma GCC unroll 16
   for (int i = 0; i < kChains; ++i) *sink += _mm512_cvtss_f32(acc[i]);
 }
 

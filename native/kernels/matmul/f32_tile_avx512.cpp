@@ -6,20 +6,26 @@
 namespace espalier {
 namespace {
 
+// How far ahead of its use x is brought from L2 to L1 (0.80 -> 0.85 of the ceiling on Granite Rapids; fetching the
+// weights as well gained nothing there).
+constexpr int64_t kAheadBytes = 1024;
+
 template <int R, int P>
 void tile_rows_panels(const F32Tile& t) {
   __m512 acc[R][P];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-    for (int p = 0; p < P; ++p) acc[r][p] = _mm512_setzero_ps();
-  for (int64_t r = 0; r < t.rows; ++r)
-    for (int p = 0; p < P; ++p) _mm_prefetch(reinterpret_cast<const char*>(t.out + r * t.ldo + p * 16), _MM_HINT_T0);
+    for (int p = 0; p < P; ++p)
+      acc[r][p] = t.first ? _mm512_setzero_ps() : _mm512_load_ps(t.partial + (r * P + p) * 16);
 
+  if (t.last)
+    for (int64_t r = 0; r < t.rows; ++r)
+      for (int p = 0; p < P; ++p) _mm_prefetch(reinterpret_cast<const char*>(t.out + r * t.ldo + p * 16), _MM_HINT_T0);
   const float* a = t.a;
   const float* b0 = t.b0;
   const float* b1 = t.b1;
-  for (int64_t k = 0; k < t.k; ++k) {
+  const auto step = [&]() __attribute__((always_inline)) {
     __m512 b[P];
     b[0] = _mm512_loadu_ps(b0);
     if (P == 2) b[P - 1] = _mm512_loadu_ps(b1);
@@ -32,8 +38,35 @@ void tile_rows_panels(const F32Tile& t) {
     a += t.tile_rows;
     b0 += 16;
     b1 += P == 2 ? 16 : 0;
+  };
+  const char* next_b0 = t.next_b[0];
+  const char* next_b1 = t.next_b[1];
+  const char* next_a = t.next_a;
+  int64_t k = 0;
+  for (; k + kTileFetchSteps <= t.k; k += kTileFetchSteps) {
+    for (int64_t line = 0; line < t.next_lines; ++line) {
+      _mm_prefetch(next_b0, _MM_HINT_T1);
+      _mm_prefetch(next_b1, _MM_HINT_T1);
+      next_b0 += 64;
+      next_b1 += 64;
+    }
+    _mm_prefetch(next_a, _MM_HINT_T1);
+    next_a += 64;
+#pragma GCC unroll 8
+    for (int line = 0; line < R * kTileFetchSteps * 4; line += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(a) + kAheadBytes + line, _MM_HINT_T0);
+#pragma GCC unroll 2
+    for (int64_t i = 0; i < kTileFetchSteps; ++i) step();
   }
+  for (; k < t.k; ++k) step();
 
+  if (!t.last) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int p = 0; p < P; ++p) _mm512_store_ps(t.partial + (r * P + p) * 16, acc[r][p]);
+    return;
+  }
 #pragma GCC unroll 2
   for (int p = 0; p < P; ++p) {
     const Epilogue epilogue = epilogue_of(t.scale, t.bias, t.columns, p, t.accumulate);

@@ -53,7 +53,8 @@ struct LinearKernel {
   void (*run_tiles)(const LinearProblem& problem, int64_t tile_begin, int64_t tile_end, int64_t panel_begin,
                     int64_t panel_end, void* scratch);
   int64_t max_tile_rows;
-  size_t (*scratch_bytes)(int64_t k);  // of each thread in run_tiles, 64-byte aligned; nullptr: none
+  // Of each thread in run_tiles, 64-byte aligned, for tasks of at most `rows` rows and `panels` panels; nullptr: none.
+  size_t (*scratch_bytes)(int64_t k, int64_t rows, int64_t panels);
 };
 
 constexpr int64_t kAnyRows = INT64_MAX;

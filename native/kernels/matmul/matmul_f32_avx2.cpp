@@ -72,8 +72,8 @@ struct WeightsInt8 {
 }  // namespace
 
 const LinearKernel matmul_f32_f32_avx2 = {
-    "matmul_f32_f32_avx2", nullptr, run_rows<WeightsF32>, kRowsLimit, &stage_f32_avx2, run_tiles<WeightsF32>,
-    kTileRowsAvx2,         nullptr};
+    "matmul_f32_f32_avx2", nullptr,       run_rows<WeightsF32>, kRowsLimit, &stage_f32_avx2,
+    run_tiles<WeightsF32>, kTileRowsAvx2, float_scratch_bytes};
 const LinearKernel matmul_f32_f16_avx2 = {
     "matmul_f32_f16_avx2", nullptr,       run_rows<WeightsF16>, kRowsLimit, &stage_f32_avx2,
     run_tiles<WeightsF16>, kTileRowsAvx2, float_scratch_bytes};

@@ -64,8 +64,8 @@ struct WeightsInt8 {
 }  // namespace
 
 const LinearKernel matmul_f32_f32_avx512 = {
-    "matmul_f32_f32_avx512", nullptr, run_rows<WeightsF32>, kRowsLimit, &stage_f32_avx512, run_tiles<WeightsF32>,
-    kTileRowsAvx512,         nullptr};
+    "matmul_f32_f32_avx512", nullptr,         run_rows<WeightsF32>, kRowsLimit, &stage_f32_avx512,
+    run_tiles<WeightsF32>,   kTileRowsAvx512, float_scratch_bytes};
 const LinearKernel matmul_f32_f16_avx512 = {
     "matmul_f32_f16_avx512", nullptr,         run_rows<WeightsF16>, kRowsLimit, &stage_f32_avx512,
     run_tiles<WeightsF16>,   kTileRowsAvx512, float_scratch_bytes};

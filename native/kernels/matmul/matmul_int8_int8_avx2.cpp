@@ -36,10 +36,10 @@ Scaling scaling_of(const LinearProblem& p, int64_t panel) {
           epilogue_of(nullptr, bias, p.n - column, p.accumulate)};
 }
 
-void store_sums(const Scaling& s, const __m256i* sums, float x_scale, float* out) {
-  for (int half = 0; half < 2; ++half)
-    store(s.epilogue, out, half,
-          _mm256_mul_ps(_mm256_cvtepi32_ps(sums[half]), _mm256_mul_ps(_mm256_set1_ps(x_scale), s.scale[half])));
+inline void store_sums(const Scaling& s, __m256i sum0, __m256i sum1, float x_scale, float* out) {
+  const __m256 scale = _mm256_set1_ps(x_scale);
+  store(s.epilogue, out, 0, _mm256_mul_ps(_mm256_cvtepi32_ps(sum0), _mm256_mul_ps(scale, s.scale[0])));
+  store(s.epilogue, out, 1, _mm256_mul_ps(_mm256_cvtepi32_ps(sum1), _mm256_mul_ps(scale, s.scale[1])));
 }
 
 float* out_of(const LinearProblem& p, int64_t row, int64_t panel) {
@@ -59,6 +59,8 @@ inline void add_word(const int32_t* x, int64_t stride, const char* bytes, __m256
     const __m256i pairs1 = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w1, a));
     acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(pairs0, ones));
     acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(pairs1, ones));
+    ESP_KEEP_SUM(acc[r][0]);
+    ESP_KEEP_SUM(acc[r][1]);
   }
 }
 
@@ -78,7 +80,8 @@ void stream_panel(const LinearProblem& p, int64_t panel) {
     bytes += 64;
   }
   const Scaling scaling = scaling_of(p, panel);
-  for (int r = 0; r < R; ++r) store_sums(scaling, acc[r], p.x_scale[r], out_of(p, r, panel));
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) store_sums(scaling, acc[r][0], acc[r][1], p.x_scale[r], out_of(p, r, panel));
 }
 
 using StreamFunction = void (*)(const LinearProblem&, int64_t);
@@ -119,19 +122,21 @@ void tile_panel(const LinearProblem& p, int64_t row, const char* panel_pairs, co
       const __m256i value = _mm256_set1_epi32(a[r]);
       acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(value, b0));
       acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(value, b1));
+      ESP_KEEP_SUM(acc[r][0]);
+      ESP_KEEP_SUM(acc[r][1]);
     }
     a += R;
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
-    if (row + r < p.m) store_sums(scaling, acc[r], p.x_scale[row + r], out_of(p, row + r, panel));
+    if (row + r < p.m) store_sums(scaling, acc[r][0], acc[r][1], p.x_scale[row + r], out_of(p, row + r, panel));
 }
 
 using TileFunction = void (*)(const LinearProblem&, int64_t, const char*, const Scaling&, int64_t);
 const TileFunction kTiles[kTileRows] = {tile_panel<1>, tile_panel<2>, tile_panel<3>,
                                         tile_panel<4>, tile_panel<5>, tile_panel<6>};
 
-size_t scratch_bytes(int64_t k) { return static_cast<size_t>(round_up(k, 4)) * kPanel * 2; }
+size_t scratch_bytes(int64_t k, int64_t, int64_t) { return static_cast<size_t>(round_up(k, 4)) * kPanel * 2; }
 
 void run_tiles(const LinearProblem& p, int64_t tile_begin, int64_t tile_end, int64_t panel_begin, int64_t panel_end,
                void* scratch) {

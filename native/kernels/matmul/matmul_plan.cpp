@@ -55,6 +55,12 @@ void plan_tiles(ProductPlan* product, int64_t threads) {
 // Tile height: as few tiles as the kernel allows, evenly filled (m = 15 gives 8 + 7, not 14 + 1).
 int64_t tile_rows_of(int64_t m, int64_t most) { return ceil_div(m, ceil_div(m, most)); }
 
+// Rows that a task of the blocked kernels has at most; never fewer when m grows.
+int64_t task_rows(const LinearProblem& p) {
+  const int64_t rows = round_up(p.m, p.tile_rows), most = kRowsPerTask + p.tile_rows;
+  return rows < most ? rows : most;
+}
+
 void plan_product(const MatmulArgs& args, const LinearKernel* kernel, MatmulPlan* plan, ProductPlan* product) {
   product->kernel = kernel;
   product->tiles = args.m > kernel->rows_limit;
@@ -74,7 +80,8 @@ void plan_product(const MatmulArgs& args, const LinearKernel* kernel, MatmulPlan
   p.x_stride = args.ldx;
   p.x_scale = nullptr;
   if (product->tiles && kernel->scratch_bytes != nullptr)
-    plan->thread_scratch_bytes = max_size(plan->thread_scratch_bytes, align64(kernel->scratch_bytes(p.k)));
+    plan->thread_scratch_bytes =
+        max_size(plan->thread_scratch_bytes, align64(kernel->scratch_bytes(p.k, task_rows(p), kPanelsPerTask)));
 }
 
 // Sizes never shrink as m grows, so a workspace measured for the largest m serves every smaller one.
