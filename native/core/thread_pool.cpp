@@ -26,17 +26,24 @@ int default_thread_count() {
   if (const char* text = std::getenv("ESPALIER_THREADS")) {
     char* end = nullptr;
     const long wanted = std::strtol(text, &end, 10);
-    if (end != text && *end == '\0' && wanted >= 1 && wanted <= 256) return static_cast<int>(wanted);
+    if (end != text && *end == '\0' && wanted >= 1 && wanted <= kMaxThreads) return static_cast<int>(wanted);
   }
   const int cores = cpu_features().physical_cores;
-  return cores < 256 ? cores : 256;
+  return cores < kMaxThreads ? cores : kMaxThreads;
 }
 
 ThreadPool::ThreadPool(int threads) {
-  for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+  try {
+    for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+  } catch (...) {
+    stop_workers();  // destroying a thread that was not joined would end the process
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop_workers(); }
+
+void ThreadPool::stop_workers() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_.store(true, std::memory_order_seq_cst);

@@ -13,11 +13,14 @@
 
 namespace espalier {
 
-// ESPALIER_THREADS, or the number of physical cores this process may use. At least 1, at most 256.
+constexpr int kMaxThreads = 256;
+
+// ESPALIER_THREADS, or the number of physical cores this process may use. At least 1, at most kMaxThreads.
 int default_thread_count();
 
 class ThreadPool {
  public:
+  // Throws std::system_error when the system gives no more threads.
   explicit ThreadPool(int threads = default_thread_count());
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -59,6 +62,7 @@ class ThreadPool {
   void run_shared(int64_t tasks, TaskFn fn, void* context);
   void work(int thread);
   void drain(int thread);
+  void stop_workers();
 
   std::vector<std::thread> workers_;
   std::mutex caller_mutex_;  // one run at a time

@@ -87,14 +87,18 @@ EngineConfig config_of(const Napi::CallbackInfo& info) {
   config.kv_tokens = args.integer("kvTokens");
   config.max_sequences = args.integer("maxSequences", 8);
   config.prefill_chunk = args.integer("prefillChunk", 512);
-  config.threads = static_cast<int32_t>(args.integer("threads", 0));
+  const int64_t threads = args.integer("threads", 0);
   const std::string isa = args.string("isa", "auto");
   Isa level = current_isa();
   if (isa != "auto" && (!isa_by_name(isa, &level) || !isa_runs_here(level)))
     throw to_js_error(info.Env(), Status("ERR_ISA", "isa: this CPU cannot run \"" + isa + "\"; its best level is \"" +
                                                         isa_name(best_isa()) + "\""));
   config.isa = static_cast<int32_t>(level);
-  if (config.context_tokens < 1 || config.max_sequences < 1 || config.prefill_chunk < 1 || config.threads < 0)
+  if (threads < 0 || threads > kMaxThreads)
+    throw to_js_error(info.Env(), Status("ERR_ARGUMENT", format_text("threads: expected 1 to %d, found %lld",
+                                                                     kMaxThreads, static_cast<long long>(threads))));
+  config.threads = static_cast<int32_t>(threads);
+  if (config.context_tokens < 1 || config.max_sequences < 1 || config.prefill_chunk < 1)
     throw to_js_error(info.Env(),
                       Status("ERR_ARGUMENT", "contextTokens, maxSequences, prefillChunk: expected at least 1"));
   return config;
