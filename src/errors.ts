@@ -250,6 +250,10 @@ export const errorTable = {
     meaning: "The text has too few tokens for what was asked.",
     hint: "Give a longer text, or a smaller window.",
   },
+  ERR_THREADS: {
+    meaning: "The system gives this process no more threads.",
+    hint: "Use fewer threads (--threads, ESPALIER_THREADS), or raise the limit of processes.",
+  },
   ERR_TOKENIZER_MALFORMED: {
     meaning: "A tokenizer file is not what it should be.",
     hint: "The message names the file and the field; fetch the file again or save it again with transformers.",

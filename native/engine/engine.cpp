@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "backend/error.h"
@@ -30,7 +31,11 @@ Status Engine::open() {
   const BackendOpenArgs args{config_.threads, config_.isa};
   ESP_RETURN_IF_ERROR(status_of(backend_->open(&args, &device_, &error), error));
   ESP_RETURN_IF_ERROR(open_cache());
-  thread_ = std::thread([this] { run(); });
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    return Status("ERR_THREADS", format_text("cannot start the engine's thread: %s", error.what()));
+  }
   return Status::ok();
 }
 

@@ -45,7 +45,7 @@ int32_t open(const BackendOpenArgs* args, void** device, BackendError* error) {
     *device = new CpuDevice(args->threads > 0 ? args->threads : default_thread_count(), isa);
     return 0;
   } catch (const std::exception& failure) {
-    return report(Status("ERR_OUT_OF_MEMORY", format_text("cannot start the thread pool: %s", failure.what())), error);
+    return report(Status("ERR_THREADS", format_text("cannot start the thread pool: %s", failure.what())), error);
   }
 }
 
