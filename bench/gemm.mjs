@@ -11,7 +11,13 @@ const { size, rounds, threads, isa, format } = options({
   isa: cpu.isas.filter((name) => name !== "ref").join(","),
   format: "f32,f16,bf16,int8,int8-w8a8",
 });
-const ceilingOf = { f32: "f32Gflops", f16: "f32Gflops", int8: "f32Gflops", bf16: "bf16Gflops", "int8-w8a8": "int8Gops" };
+const ceilingOf = {
+  f32: "f32Gflops",
+  f16: "f32Gflops",
+  int8: "f32Gflops",
+  bf16: "bf16Gflops",
+  "int8-w8a8": "int8Gops",
+};
 const work = 2 * size ** 3 * 1e-9;
 
 /** Speeds of a few products and the ceiling around them, `rounds` times. */

@@ -12,7 +12,9 @@ try {
 
   const { ids, finishReason, ttftMs, totalMs } = await generation.result();
   const perSecond = ((ids.length - 1) * 1000) / (totalMs - ttftMs);
-  console.log(`\n\n${ids.length} tokens (${finishReason}), first after ${ttftMs.toFixed(0)} ms, then ${perSecond.toFixed(0)} a second`);
+  console.log(
+    `\n\n${ids.length} tokens (${finishReason}), first after ${ttftMs.toFixed(0)} ms, then ${perSecond.toFixed(0)} a second`,
+  );
 } finally {
   await engine.dispose(); // or, where the syntax is known: await using engine = ...
 }

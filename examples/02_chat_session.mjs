@@ -13,7 +13,9 @@ try {
     for await (const { text } of answer) process.stdout.write(text);
 
     const { promptIds, reusedTokens, ttftMs } = await answer.result();
-    console.log(`\n  (${promptIds.length} prompt tokens, ${reusedTokens} of them reused, first token after ${ttftMs.toFixed(0)} ms)`);
+    console.log(
+      `\n  (${promptIds.length} prompt tokens, ${reusedTokens} of them reused, first token after ${ttftMs.toFixed(0)} ms)`,
+    );
   }
 } finally {
   await engine.dispose();

@@ -24,7 +24,8 @@ const server = createServer(async (request, response) => {
     const { finishReason, ids } = await generation.result();
     response.end(`event: done\ndata: ${JSON.stringify({ finishReason, tokens: ids.length })}\n\n`);
   } catch (error) {
-    if (!gone.signal.aborted) response.end(`event: error\ndata: ${JSON.stringify({ code: error.code, message: error.message })}\n\n`);
+    if (!gone.signal.aborted)
+      response.end(`event: error\ndata: ${JSON.stringify({ code: error.code, message: error.message })}\n\n`);
   }
 });
 

@@ -5,7 +5,8 @@
 
 namespace espalier {
 
-// packTensor(mapped, source, format, transform?): Promise<Uint8Array>; src/binding.ts says what a transform is; format "vector" gives the plain floats of a norm or bias.
+// packTensor(mapped, source, format, transform?): Promise<Uint8Array>; src/binding.ts says what a transform is; format
+// "vector" gives the plain floats of a norm or bias.
 Napi::Value pack_tensor_for_js(const Napi::CallbackInfo& info);
 
 // packedBytes(format, n, k): number
