@@ -6,6 +6,7 @@ import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { binding } from "../binding.js";
+import { throwIfAborted } from "../abort.js";
 import { EspalierError } from "../errors.js";
 import { checkSpec, ropeTypes, type ModelSpec } from "../model/spec.js";
 
@@ -130,7 +131,7 @@ export async function verifyEngineChecksums(
       let position = tensor.offset;
       const end = tensor.offset + tensor.sizeBytes;
       while (position < end) {
-        signal?.throwIfAborted();
+        throwIfAborted(signal);
         const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, end - position), position);
         if (bytesRead === 0)
           throw new EspalierError("ERR_FILE_TRUNCATED", `${path}: expected ${end} bytes, found ${position}`);

@@ -11,6 +11,7 @@ import {
   type NativeEvent,
   type NativeRequest,
 } from "../binding.js";
+import { abortError, throwIfAborted } from "../abort.js";
 import { EspalierError, toEspalierError } from "../errors.js";
 import type { ModelSpec } from "../model/spec.js";
 import { tokenizerFromFiles, type Tokenizer } from "../tokenizer/index.js";
@@ -82,14 +83,14 @@ export class Engine implements AsyncDisposable {
    */
   static async load(directory: string, options: EngineLoadOptions = {}): Promise<Engine> {
     const manifest = await readEngineManifest(directory);
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal);
     if (options.verify === true) await verifyEngineChecksums(directory, manifest, options.signal);
     const contextTokens = resolveContext(manifest.spec, options.contextTokens);
     const config = nativeConfig(directory, manifest, contextTokens, options);
     checkMemory(directory, manifest, config);
     const tokenizer = await tokenizerFromFiles(directory);
     try {
-      options.signal?.throwIfAborted();
+      throwIfAborted(options.signal);
       const defaults = await readGenerationDefaults(directory);
       return new Engine(directory, manifest, contextTokens, config, tokenizer, defaults);
     } catch (error) {
@@ -180,8 +181,8 @@ export class Engine implements AsyncDisposable {
   async #start(id: number, generation: Generation, options: GenerateOptions): Promise<void> {
     this.#throwIfDisposed();
     const { signal } = options;
-    if (signal?.aborted === true) throw aborted(signal);
-    const onAbort = (): void => generation.fail(aborted(signal as AbortSignal));
+    if (signal?.aborted === true) throw abortError(signal);
+    const onAbort = (): void => generation.fail(abortError(signal as AbortSignal));
     signal?.addEventListener("abort", onAbort, { once: true });
     const release = (): void => signal?.removeEventListener("abort", onAbort);
     generation.result().then(release, release);
@@ -194,7 +195,7 @@ export class Engine implements AsyncDisposable {
 
   async #single(request: Omit<NativeRequest, "id">, signal: AbortSignal | undefined): Promise<NativeEvent> {
     this.#throwIfDisposed();
-    if (signal?.aborted === true) throw aborted(signal);
+    if (signal?.aborted === true) throw abortError(signal);
     return new Promise<NativeEvent>((resolve, reject) => {
       const cancel = this.request(request, (event) => {
         if (event.kind === "error") reject(toEspalierError(event.error) as Error);
@@ -204,7 +205,7 @@ export class Engine implements AsyncDisposable {
       });
       const onAbort = (): void => {
         cancel();
-        reject(aborted(signal as AbortSignal));
+        reject(abortError(signal as AbortSignal));
       };
       signal?.addEventListener("abort", onAbort, { once: true });
     });
@@ -235,10 +236,6 @@ export class Engine implements AsyncDisposable {
   #forget(id: number): void {
     if (this.#handlers.delete(id) && this.#handlers.size === 0) this.#native.unref();
   }
-}
-
-function aborted(signal: AbortSignal): EspalierError {
-  return new EspalierError("ERR_ABORTED", "the operation was aborted by its signal", { cause: signal.reason });
 }
 
 function toIds(ids: ArrayLike<number>): Int32Array {

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { types } from "node:util";
+import { throwIfAborted } from "../abort.js";
 import { EspalierError } from "../errors.js";
 
 export interface AtomicDirectoryOptions {
@@ -41,12 +42,6 @@ export async function writeDirectoryAtomically(
     await rm(staging, { recursive: true, force: true });
     throw toWriteError(error, target);
   }
-}
-
-/** ERR_ABORTED when the signal has fired. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted !== true) return;
-  throw new EspalierError("ERR_ABORTED", "stopped on request", { cause: signal.reason });
 }
 
 /** A file-system error as a coded one; everything else is returned as it came. */
