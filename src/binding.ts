@@ -1,11 +1,10 @@
 /**
  * The addon's whole contract. This is the only file that touches the native module.
  */
-import { createRequire } from "node:module";
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { EspalierError } from "./errors.js";
+import { loadAddon } from "./load-addon.js";
+import { version } from "./version.js";
 
 export interface CpuInfo {
   model: string;
@@ -220,41 +219,13 @@ export interface NativeBinding {
   testing: Record<string, (options: Record<string, unknown>) => unknown>;
 }
 
-const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
-
-/** Where the addon may be: a local build first, then the platform's optional package. */
-function candidates(): string[] {
-  const override = process.env["ESPALIER_BINDING"];
-  if (override !== undefined && override !== "") return [override];
-  return [
-    join(packageRoot, "build", "Release", "espalier.node"),
-    `@espalier/${process.platform}-${process.arch}/espalier.node`,
-  ];
-}
+const loaded = loadAddon({
+  packageRoot: dirname(dirname(fileURLToPath(import.meta.url))),
+  version,
+  override: process.env["ESPALIER_BINDING"],
+});
 
 /** The file the addon came from. */
-export let bindingPath = "";
+export const bindingPath: string = loaded.path;
 
-function load(): NativeBinding {
-  const require = createRequire(import.meta.url);
-  const tried: string[] = [];
-  for (const candidate of candidates()) {
-    if (candidate.startsWith("/") && !existsSync(candidate)) {
-      tried.push(`${candidate}: not there`);
-      continue;
-    }
-    try {
-      const loaded = require(candidate) as NativeBinding;
-      bindingPath = require.resolve(candidate);
-      return loaded;
-    } catch (error) {
-      tried.push(`${candidate}: ${(error as Error).message.split("\n")[0] ?? ""}`);
-    }
-  }
-  throw new EspalierError(
-    "ERR_BINDING",
-    `the native addon could not be loaded on ${process.platform}-${process.arch}:\n  ${tried.join("\n  ")}`,
-  );
-}
-
-export const binding: NativeBinding = load();
+export const binding = loaded.addon as NativeBinding;

@@ -36,7 +36,7 @@ export const errorTable = {
   },
   ERR_BINDING: {
     meaning: "The native addon could not be loaded.",
-    hint: "Run `npm run build` in a clone, or install the package for your platform; `espalier doctor` shows what was found.",
+    hint: "The message lists what was tried and what to do on this platform; docs/packaging.md tells more.",
   },
   ERR_CANCELLED: {
     meaning: "A step was stopped because its engine is closing.",

@@ -3,22 +3,23 @@
  * The `espalier` command: parses, runs, and sets the exit code.
  */
 import { CommanderError } from "commander";
-import { makeProgram } from "./program.js";
-import { EXIT_FAILED, EXIT_USAGE } from "./run-command.js";
+import { EXIT_FAILED, EXIT_USAGE, reportError } from "./run-command.js";
 
 /** Runs one command line; gives the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
-  const program = makeProgram();
+  const json = argv.includes("--json");
   try {
-    await program.parseAsync([...argv], { from: "user" });
+    // Imported here: it opens the addon, and when that fails the user gets the coded error and no stack.
+    const { makeProgram } = await import("./program.js");
+    await makeProgram().parseAsync([...argv], { from: "user" });
     return typeof process.exitCode === "number" ? process.exitCode : 0;
   } catch (error) {
     if (!(error instanceof CommanderError)) {
-      process.stderr.write(`espalier: ${error instanceof Error ? error.message : String(error)}\n`);
+      await reportError(json, error);
       return EXIT_FAILED;
     }
     if (error.exitCode === 0) return 0; // --help, --version
-    if (argv.includes("--json")) {
+    if (json) {
       const failure = { error: { code: "ERR_USAGE", message: error.message, hint: "Run with --help." } };
       process.stdout.write(`${JSON.stringify(failure, null, 2)}\n`);
     }

@@ -64,7 +64,7 @@ async function execute(json: boolean, body: (context: CommandContext) => Promise
   }
 }
 
-async function reportError(json: boolean, error: unknown): Promise<void> {
+export async function reportError(json: boolean, error: unknown): Promise<void> {
   const known = error instanceof EspalierError;
   const code = known ? error.code : "ERR_INTERNAL";
   const message = error instanceof Error ? error.message : String(error);
