@@ -12,4 +12,5 @@ export default {
   transform: { "^.+\\.ts$": swc, "dist/.+\\.js$": swc },
   testEnvironment: "node",
   testTimeout: 30000,
+  modulePathIgnorePatterns: ["<rootDir>/prebuilds/"],
 };

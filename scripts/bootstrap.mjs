@@ -132,6 +132,10 @@ const verbs = {
     const jest = ["node_modules/jest/bin/jest.js", "--runInBand", "test/models", ...args];
     run(process.execPath, jest, { env: { ESPALIER_TEST_MODELS: "1" } });
   },
+  prebuild: () => {
+    build();
+    run(process.execPath, ["scripts/prebuild.mjs"]);
+  },
   start: (args) => {
     build();
     run(process.execPath, ["dist/cli/main.js", "quickstart", ...args]);

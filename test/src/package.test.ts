@@ -1,0 +1,36 @@
+/** What npm would publish and run. */
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(__dirname, "../..");
+const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  gypfile: boolean;
+  scripts: Record<string, string>;
+  optionalDependencies?: object;
+};
+
+it("has no script that npm runs by itself", () => {
+  expect(manifest.gypfile).toBe(false);
+  for (const name of ["preinstall", "install", "postinstall", "prepare", "prepublish", "prepack"])
+    expect(manifest.scripts).not.toHaveProperty(name);
+  // `prebuild` is a task of its own: npm would run it before `build` too.
+  expect(readFileSync(join(root, ".npmrc"), "utf8")).toMatch(/^ignore-scripts=true$/m);
+});
+
+it("depends on no package that exists only once it is published", () => {
+  expect(manifest.optionalDependencies).toBeUndefined();
+});
+
+it("packs the compiled files and little else", () => {
+  const env = { ...process.env, npm_config_loglevel: "error" };
+  const out = execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: root, env }).toString();
+  const [{ files, unpackedSize }] = JSON.parse(out) as [{ files: { path: string }[]; unpackedSize: number }];
+  const paths = files.map((file) => file.path);
+  expect(paths).toEqual(
+    expect.arrayContaining(["LICENSE", "README.md", "dist/index.d.ts", "dist/index.js", "index.cjs"]),
+  );
+  const others = paths.filter((path) => !/^dist\/.+\.(js|d\.ts)$/.test(path)).sort();
+  expect(others).toEqual(["LICENSE", "README.md", "index.cjs", "package.json"]);
+  expect(unpackedSize).toBeLessThan(2e6);
+});
