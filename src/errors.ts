@@ -18,6 +18,10 @@ export const errorTable = {
     meaning: "An argument or option has a value that cannot be used.",
     hint: "The message names the argument, what was expected and what came.",
   },
+  ERR_BACKEND_BUILD: {
+    meaning: "The CUDA or TensorRT backend cannot be built.",
+    hint: "The message lists what is missing and how to get it; the CPU backend needs none of it.",
+  },
   ERR_BACKEND_LOAD: {
     meaning: "A backend's shared object could not be opened.",
     hint: "The message holds the loader's reason; `espalier doctor` shows what was found.",

@@ -17,10 +17,13 @@ Status load_backend(const std::string& path, const Backend** out) {
   }
   const Backend* table = entry();
   if (table == nullptr || table->api_version != kBackendApiVersion || table->struct_size != sizeof(Backend)) {
-    const unsigned found = table == nullptr ? 0 : table->api_version;
+    const Status refusal(
+        "ERR_BACKEND_VERSION",
+        format_text("%s: expected backend interface %u of %zu bytes, found %u of %u bytes", path.c_str(),
+                    kBackendApiVersion, sizeof(Backend), table == nullptr ? 0 : table->api_version,
+                    table == nullptr ? 0 : table->struct_size));
     dlclose(object);
-    return Status("ERR_BACKEND_VERSION",
-                  format_text("%s: expected backend interface %u, found %u", path.c_str(), kBackendApiVersion, found));
+    return refusal;
   }
   BackendProbe probe{};
   table->probe(&probe);

@@ -8,12 +8,12 @@ function* sources(folder: string): Generator<string> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* sources(path);
-    else if (/\.(ts|cpp|h)$/.test(entry.name)) yield path;
+    else if (/\.(ts|mjs|cpp|h)$/.test(entry.name)) yield path;
   }
 }
 
 const used = new Map<string, string>();
-for (const folder of ["src", "native"])
+for (const folder of ["src", "native", "scripts"])
   for (const path of sources(join(root, folder)))
     for (const [, code] of readFileSync(path, "utf8").matchAll(/"(ERR_[A-Z0-9_]+)"/g))
       if (!path.endsWith("errors.ts")) used.set(code as string, path);
