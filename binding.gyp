@@ -1,17 +1,24 @@
 {
   "variables": {
+    # "address,undefined": npm run test:sanitize
     "espalier_sanitize%": "",
+    # 1: the AVX-512 libraries are compiled for AVX2 through SIMDe (npm run build:simde)
+    "espalier_simde%": "0",
+    "avx2_cflags": ["-mavx2", "-mfma", "-mf16c", "-fPIC"],
+    "avx512_cflags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512"],
     "common_cflags": ["-O3", "-g1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden"],
   },
   "target_defaults": {
     "include_dirs": ["native"],
-    "cflags!": ["-fno-omit-frame-pointer"],
     "cflags": ["<@(common_cflags)"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17"],
     "cflags_cc": ["-std=gnu++20", "-fexceptions"],
     "conditions": [
-      ["espalier_sanitize!=''", {
-        "cflags": ["-fsanitize=<(espalier_sanitize)", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-O1"],
+      ["espalier_sanitize==''", {
+        "cflags!": ["-fno-omit-frame-pointer"],
+      }, {
+        "cflags!": ["-O3"],
+        "cflags": ["-O1", "-fsanitize=<(espalier_sanitize)", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"],
         "ldflags": ["-fsanitize=<(espalier_sanitize)"],
       }],
     ],
@@ -24,6 +31,7 @@
       "sources": ["<!@(node scripts/list-sources.mjs base)"],
       "conditions": [
         ["target_arch=='x64'", {"dependencies": ["kernels_avx2", "kernels_avx512", "kernels_avx512_bf16"]}],
+        ["espalier_simde==1", {"defines": ["ESPALIER_SIMULATED_AVX512"]}],
       ],
     },
   ],
@@ -34,19 +42,23 @@
           "target_name": "kernels_avx2",
           "type": "static_library",
           "sources": ["<!@(node scripts/list-sources.mjs avx2)"],
-          "cflags": ["-mavx2", "-mfma", "-mf16c", "-fPIC"],
+          "cflags": ["<@(avx2_cflags)"],
         },
         {
           "target_name": "kernels_avx512",
           "type": "static_library",
           "sources": ["<!@(node scripts/list-sources.mjs avx512)"],
-          "cflags": ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512", "-fPIC"],
+          "cflags": ["<@(avx2_cflags)"],
+          "conditions": [["espalier_simde==1", {"defines": ["ESPALIER_SIMDE"], "cflags": ["-Wno-psabi"], "sources/": [["exclude", "/ceiling_"]]}, {"cflags": ["<@(avx512_cflags)"]}]],
         },
         {
           "target_name": "kernels_avx512_bf16",
           "type": "static_library",
           "sources": ["<!@(node scripts/list-sources.mjs avx512_bf16)"],
-          "cflags": ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mavx512bf16", "-mprefer-vector-width=512", "-fPIC"],
+          "cflags": ["<@(avx2_cflags)"],
+          "conditions": [
+            ["espalier_simde==1", {"defines": ["ESPALIER_SIMDE"], "cflags": ["-Wno-psabi"], "sources/": [["exclude", "/ceiling_"]]}, {"cflags": ["<@(avx512_cflags)", "-mavx512bf16"]}],
+          ],
         },
       ],
     }],

@@ -65,6 +65,10 @@ CpuFeatures detect() {
   }
   f.model_name = read_model_name();
 #endif
+#if defined(ESPALIER_SIMULATED_AVX512)
+  // The AVX-512 kernels of this build are compiled for AVX2: they run wherever AVX2 does (tests only).
+  f.avx512 = f.avx512_bf16 = f.simulated = f.avx2;
+#endif
   return f;
 }
 

@@ -16,6 +16,7 @@ struct CpuFeatures {
   bool avx512_vbmi = false;  // VBMI + VBMI2
   bool avx_vnni = false;
   bool amx_int8 = false;
+  bool simulated = false;  // the AVX-512 levels run through SIMDe, in a build made for tests
   std::string model_name;
   int logical_cpus = 1;
   int physical_cores = 1;  // those this process may run on

@@ -123,6 +123,12 @@ Napi::Value test_rng(const Napi::CallbackInfo& info) {
 }
 ESP_TEST_EXPORT(rng);
 
+// Whether this build runs the AVX-512 kernels through SIMDe.
+Napi::Value test_simulated_avx512(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), cpu_features().simulated);
+}
+ESP_TEST_EXPORT(simulated_avx512);
+
 // Throws what is wrong with ESPALIER_ISA.
 Napi::Value test_isa_environment(const Napi::CallbackInfo& info) {
   throw_if_error(info.Env(), isa_environment_status());
