@@ -1,12 +1,12 @@
 {
   "variables": {
-    # "address,undefined": npm run test:sanitize
+    # npm run test:sanitize: "address,undefined" builds the addon so, "thread" a program without Node instead
     "espalier_sanitize%": "",
-    # 1: the AVX-512 libraries are compiled for AVX2 through SIMDe (npm run build:simde)
+    # npm run build:simde: 1 compiles the AVX-512 libraries for AVX2 through SIMDe
     "espalier_simde%": "0",
+    "common_cflags": ["-O3", "-g1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden"],
     "avx2_cflags": ["-mavx2", "-mfma", "-mf16c", "-fPIC"],
     "avx512_cflags": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512"],
-    "common_cflags": ["-O3", "-g1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden"],
   },
   "target_defaults": {
     "include_dirs": ["native"],
@@ -21,21 +21,37 @@
         "cflags": ["-O1", "-fsanitize=<(espalier_sanitize)", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"],
         "ldflags": ["-fsanitize=<(espalier_sanitize)"],
       }],
+      ["espalier_simde==1", {
+        "defines": ["ESPALIER_SIMULATED_AVX512"],
+      }],
     ],
   },
-  "targets": [
-    {
-      "target_name": "espalier",
-      "include_dirs": ["<!@(node -p \"require('node-addon-api').include\")"],
-      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
-      "sources": ["<!@(node scripts/list-sources.mjs base)"],
-      "conditions": [
-        ["target_arch=='x64'", {"dependencies": ["kernels_avx2", "kernels_avx512", "kernels_avx512_bf16"]}],
-        ["espalier_simde==1", {"defines": ["ESPALIER_SIMULATED_AVX512"]}],
-      ],
-    },
-  ],
   "conditions": [
+    ["espalier_sanitize=='thread'", {
+      "targets": [
+        {
+          "target_name": "thread_safety",
+          "type": "executable",
+          "product_extension": "",
+          "sources": ["<!@(node scripts/list-sources.mjs core)", "<!@(node scripts/list-sources.mjs standalone)"],
+          "conditions": [
+            ["target_arch=='x64'", {"dependencies": ["kernels_avx2", "kernels_avx512", "kernels_avx512_bf16"]}],
+          ],
+        },
+      ],
+    }, {
+      "targets": [
+        {
+          "target_name": "espalier",
+          "include_dirs": ["<!@(node -p \"require('node-addon-api').include\")"],
+          "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
+          "sources": ["<!@(node scripts/list-sources.mjs core)", "<!@(node scripts/list-sources.mjs napi)"],
+          "conditions": [
+            ["target_arch=='x64'", {"dependencies": ["kernels_avx2", "kernels_avx512", "kernels_avx512_bf16"]}],
+          ],
+        },
+      ],
+    }],
     ["target_arch=='x64'", {
       "targets": [
         {
@@ -49,7 +65,15 @@
           "type": "static_library",
           "sources": ["<!@(node scripts/list-sources.mjs avx512)"],
           "cflags": ["<@(avx2_cflags)"],
-          "conditions": [["espalier_simde==1", {"defines": ["ESPALIER_SIMDE"], "cflags": ["-Wno-psabi"], "sources/": [["exclude", "/ceiling_"]]}, {"cflags": ["<@(avx512_cflags)"]}]],
+          "conditions": [
+            ["espalier_simde==1", {
+              "defines": ["ESPALIER_SIMDE"],
+              "cflags": ["-Wno-psabi"],
+              "sources/": [["exclude", "/ceiling_"]],
+            }, {
+              "cflags": ["<@(avx512_cflags)"],
+            }],
+          ],
         },
         {
           "target_name": "kernels_avx512_bf16",
@@ -57,7 +81,13 @@
           "sources": ["<!@(node scripts/list-sources.mjs avx512_bf16)"],
           "cflags": ["<@(avx2_cflags)"],
           "conditions": [
-            ["espalier_simde==1", {"defines": ["ESPALIER_SIMDE"], "cflags": ["-Wno-psabi"], "sources/": [["exclude", "/ceiling_"]]}, {"cflags": ["<@(avx512_cflags)", "-mavx512bf16"]}],
+            ["espalier_simde==1", {
+              "defines": ["ESPALIER_SIMDE"],
+              "cflags": ["-Wno-psabi"],
+              "sources/": [["exclude", "/ceiling_"]],
+            }, {
+              "cflags": ["<@(avx512_cflags)", "-mavx512bf16"],
+            }],
           ],
         },
       ],

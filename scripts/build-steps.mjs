@@ -15,11 +15,14 @@ const flavours = {
   simde: { folder: "build-simde", variables: { espalier_simde: "1" } },
   /** Address and undefined-behaviour sanitizers. */
   asan: { folder: "build-asan", variables: { espalier_sanitize: "address,undefined" } },
+  /** Thread sanitizer: not the addon but a program without Node. */
+  tsan: { folder: "build-tsan", variables: { espalier_sanitize: "thread" }, product: "thread_safety" },
 };
 
-/** Path of a flavour's addon, for ESPALIER_BINDING. */
-export function bindingOf(flavour) {
-  return resolve(flavours[flavour].folder, "build/Release/espalier.node");
+/** Path of what a flavour builds: the addon, for ESPALIER_BINDING, or a program. */
+export function productOf(flavour) {
+  const { folder, product = "espalier.node" } = flavours[flavour];
+  return resolve(folder, "build/Release", product);
 }
 
 /** Runs a command; on failure prints its output (when hidden) and exits with its status. */
@@ -118,7 +121,7 @@ export function buildNative(flavour = "release") {
   const sources = ["binding.gyp", "scripts/list-sources.mjs", "package-lock.json", ...files("native")];
   const print = fingerprint(sources, `${process.version} ${process.env.CXX ?? ""} ${JSON.stringify(variables)}`);
   const stamp = flavour === "release" ? "native" : `native-${flavour}`;
-  unlessCurrent(stamp, bindingOf(flavour), print, () => {
+  unlessCurrent(stamp, productOf(flavour), print, () => {
     checkTools();
     say(`building the native addon${flavour === "release" ? "" : ` (${flavour})`}`);
     if (folder !== ".") prepareFolder(folder);

@@ -1,10 +1,10 @@
-// Prints the native sources of one group, for binding.gyp: `base`, or an ISA suffix such as `avx2`.
-// A source belongs to the ISA its name ends with (matmul_avx2.cpp); all others are `base`.
+// Prints the native sources of one group, for binding.gyp: an ISA suffix such as `avx2`, `napi`, `standalone` or `core`.
+// A source belongs to the ISA its name ends with (matmul_avx2.cpp), else to napi or standalone by folder, else to core.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
 const ISA_SUFFIXES = ["avx2", "avx512", "avx512_bf16"];
-const SKIPPED_FOLDERS = new Set(["cuda", "tensorrt", "standalone"]);
+const SKIPPED_FOLDERS = new Set(["cuda", "tensorrt"]);
 
 function* walk(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -17,9 +17,9 @@ function* walk(folder) {
 
 function groupOf(path) {
   const found = ISA_SUFFIXES.filter((isa) => path.endsWith(`_${isa}.cpp`)).sort((a, b) => b.length - a.length);
-  return found[0] ?? "base";
+  const folder = ["napi", "standalone"].find((name) => path.startsWith(join("native", name)));
+  return found[0] ?? folder ?? "core";
 }
 
 const group = process.argv[2];
-const folder = process.argv[3] ?? "native";
-for (const path of [...walk(folder)].sort()) if (groupOf(path) === group) console.log(path);
+for (const path of [...walk("native")].sort()) if (groupOf(path) === group) console.log(path);
