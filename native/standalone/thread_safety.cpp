@@ -1,11 +1,23 @@
 // Runs the threaded parts of the core under ThreadSanitizer (npm run test:sanitize); a report ends it with code 66.
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
+#include <cstring>
+#include <thread>
 
 #include "standalone/checks.h"
 
-int main() {
+// Wrong on purpose: what `thread_safety race` must be reported for.
+static int race() {
+  int value = 0;
+  std::thread other([&] { ++value; });
+  ++value;
+  other.join();
+  return value == 2 ? 0 : 1;
+}
+
+int main(int argc, char** argv) {
   using namespace espalier::standalone;
+  if (argc > 1 && std::strcmp(argv[1], "race") == 0) return race();
   const struct {
     const char* name;
     void (*run)();

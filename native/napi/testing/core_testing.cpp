@@ -136,5 +136,21 @@ Napi::Value test_isa_environment(const Napi::CallbackInfo& info) {
 }
 ESP_TEST_EXPORT(isa_environment);
 
+#if defined(__SANITIZE_ADDRESS__)
+// Wrong on purpose, in sanitized builds only: npm run test:sanitize checks that both are reported.
+Napi::Value test_read_out_of_bounds(const Napi::CallbackInfo& info) {
+  std::vector<char> bytes(16);
+  const volatile char* data = bytes.data();
+  return Napi::Number::New(info.Env(), data[bytes.size()]);
+}
+ESP_TEST_EXPORT(read_out_of_bounds);
+
+Napi::Value test_overflow_integer(const Napi::CallbackInfo& info) {
+  volatile int32_t value = 0x7fffffff;
+  return Napi::Number::New(info.Env(), value + 1);
+}
+ESP_TEST_EXPORT(overflow_integer);
+#endif
+
 }  // namespace
 }  // namespace espalier::testing
