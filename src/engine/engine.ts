@@ -1,49 +1,32 @@
 /**
  * Engine: a built model loaded for inference. One engine serves many generations at once (continuous batching).
  */
-import { totalmem } from "node:os";
-import { join } from "node:path";
 import {
   binding,
-  type IsaName,
   type NativeEngine,
   type NativeEngineConfig,
   type NativeEvent,
   type NativeRequest,
 } from "../binding.js";
-import { abortError, throwIfAborted } from "../abort.js";
+import { onAbort, throwIfAborted } from "../abort.js";
 import { EspalierError, toEspalierError } from "../errors.js";
 import type { ModelSpec } from "../model/spec.js";
 import { tokenizerFromFiles, type Tokenizer } from "../tokenizer/index.js";
 import { readEngineManifest, verifyEngineChecksums, type EngineManifest } from "./engine-directory.js";
 import { Generation } from "./generation.js";
-import { readGenerationDefaults, resolveGeneration, type GenerateOptions, type SamplingOptions } from "./options.js";
+import { checkLoadArguments, nativeConfig, type EngineLoadOptions } from "./load-options.js";
+import {
+  checkGenerateOptions,
+  readGenerationDefaults,
+  resolveGeneration,
+  type GenerateOptions,
+  type SamplingOptions,
+} from "./options.js";
 import { Session, type SessionOptions } from "./session.js";
-
-export interface EngineLoadOptions {
-  /** Prompt and generated tokens of one sequence. Default: the model's, at most 4096. */
-  contextTokens?: number;
-  /** Tokens of all sequences and the prefix cache together. Default: 4 × contextTokens. */
-  kvTokens?: number;
-  /** Storage of keys and values. Default f32. */
-  kvDtype?: "f32" | "f16" | "bf16";
-  /** Sequences worked on together; more wait. Default 8. */
-  maxSequences?: number;
-  /** Prompt tokens of one step. Default 512. */
-  prefillChunk?: number;
-  /** Default: ESPALIER_THREADS or the physical cores. */
-  threads?: number;
-  /** Forces an instruction set. Default: the best this CPU runs, or ESPALIER_ISA. */
-  isa?: IsaName | "auto";
-  /** Compare every weight's sha256 before use. Default false. */
-  verify?: boolean;
-  signal?: AbortSignal;
-}
+import { toTokenIds } from "./token-ids.js";
 
 /** What `engine.stats()` reports; bytes are of this engine alone. */
 export type EngineStats = ReturnType<NativeEngine["stats"]>;
-
-const DEFAULT_CONTEXT_TOKENS = 4096;
 
 export class Engine implements AsyncDisposable {
   readonly directory: string;
@@ -62,14 +45,13 @@ export class Engine implements AsyncDisposable {
   private constructor(
     directory: string,
     manifest: EngineManifest,
-    contextTokens: number,
     config: NativeEngineConfig,
     tokenizer: Tokenizer | null,
     defaults: SamplingOptions,
   ) {
     this.directory = directory;
     this.manifest = manifest;
-    this.contextTokens = contextTokens;
+    this.contextTokens = config.contextTokens;
     this.tokenizer = tokenizer;
     this.#defaults = defaults;
     this.#native = new binding.NativeEngine(config, () => this.#drain());
@@ -82,17 +64,16 @@ export class Engine implements AsyncDisposable {
    * for await (const { text } of engine.generate({ prompt: "Once upon a time" })) process.stdout.write(text);
    */
   static async load(directory: string, options: EngineLoadOptions = {}): Promise<Engine> {
+    checkLoadArguments(directory, options);
     const manifest = await readEngineManifest(directory);
     throwIfAborted(options.signal);
     if (options.verify === true) await verifyEngineChecksums(directory, manifest, options.signal);
-    const contextTokens = resolveContext(manifest.spec, options.contextTokens);
-    const config = nativeConfig(directory, manifest, contextTokens, options);
-    checkMemory(directory, manifest, config);
+    const config = nativeConfig(directory, manifest, options);
     const tokenizer = await tokenizerFromFiles(directory);
     try {
       throwIfAborted(options.signal);
       const defaults = await readGenerationDefaults(directory);
-      return new Engine(directory, manifest, contextTokens, config, tokenizer, defaults);
+      return new Engine(directory, manifest, config, tokenizer, defaults);
     } catch (error) {
       await tokenizer?.dispose();
       throw toEspalierError(error);
@@ -106,7 +87,7 @@ export class Engine implements AsyncDisposable {
   /** Starts a generation; it runs whether or not anyone iterates it. Errors come from the stream or `result()`. */
   generate(options: GenerateOptions): Generation {
     const id = this.#nextRequest++;
-    const generation = new Generation({ stops: options.stop ?? [], cancel: () => this.#cancel(id) });
+    const generation = new Generation(() => this.#cancel(id));
     this.#generations.add(generation);
     this.#start(id, generation, options).catch((error: unknown) => generation.fail(toEspalierError(error)));
     const forget = (): void => void this.#generations.delete(generation);
@@ -125,7 +106,7 @@ export class Engine implements AsyncDisposable {
   /** Logits after the last id, or after every id: one row of vocabSize values for each. */
   async logits(ids: ArrayLike<number>, options: { all?: boolean; signal?: AbortSignal } = {}): Promise<Float32Array[]> {
     const event = await this.#single(
-      { kind: "logits", prompt: toIds(ids), allLogits: options.all === true },
+      { kind: "logits", prompt: toTokenIds(ids, this.spec.vocabSize), allLogits: options.all === true },
       options.signal,
     );
     if (event.kind !== "logits") throw new EspalierError("ERR_INTERNAL", `expected logits, found ${event.kind}`);
@@ -137,7 +118,7 @@ export class Engine implements AsyncDisposable {
 
   /** Natural log-probability of ids[1..] given what precedes each: ids.length - 1 values. */
   async score(ids: ArrayLike<number>, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
-    const event = await this.#single({ kind: "score", prompt: toIds(ids) }, options.signal);
+    const event = await this.#single({ kind: "score", prompt: toTokenIds(ids, this.spec.vocabSize) }, options.signal);
     if (event.kind !== "scores") throw new EspalierError("ERR_INTERNAL", `expected scores, found ${event.kind}`);
     return event.scores;
   }
@@ -180,34 +161,33 @@ export class Engine implements AsyncDisposable {
 
   async #start(id: number, generation: Generation, options: GenerateOptions): Promise<void> {
     this.#throwIfDisposed();
+    checkGenerateOptions(options);
     const { signal } = options;
-    if (signal?.aborted === true) throw abortError(signal);
-    const onAbort = (): void => generation.fail(abortError(signal as AbortSignal));
-    signal?.addEventListener("abort", onAbort, { once: true });
-    const release = (): void => signal?.removeEventListener("abort", onAbort);
+    throwIfAborted(signal);
+    const release = onAbort(signal, (error) => generation.fail(error));
     generation.result().then(release, release);
     const request = await resolveGeneration(this, this.#defaults, options);
     this.#throwIfDisposed();
     if (generation.settled) return;
-    generation.start(request.prompt, this.tokenizer?.createDecodeStream({ skipSpecialTokens: true }) ?? null);
+    const decoder = this.tokenizer?.createDecodeStream({ skipSpecialTokens: true }) ?? null;
+    generation.start(request.prompt, decoder, options.stop ?? []);
     this.#submit({ ...request, id, kind: "generate" }, (event) => generation.onEvent(event));
   }
 
   async #single(request: Omit<NativeRequest, "id">, signal: AbortSignal | undefined): Promise<NativeEvent> {
     this.#throwIfDisposed();
-    if (signal?.aborted === true) throw abortError(signal);
+    throwIfAborted(signal);
     return new Promise<NativeEvent>((resolve, reject) => {
       const cancel = this.request(request, (event) => {
         if (event.kind === "error") reject(toEspalierError(event.error) as Error);
         else if (event.kind === "done") reject(new EspalierError("ERR_ABORTED", "the request was cancelled"));
         else resolve(event);
-        signal?.removeEventListener("abort", onAbort);
+        release();
       });
-      const onAbort = (): void => {
+      const release = onAbort(signal, (error) => {
         cancel();
-        reject(abortError(signal as AbortSignal));
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
+        reject(error);
+      });
     });
   }
 
@@ -236,58 +216,4 @@ export class Engine implements AsyncDisposable {
   #forget(id: number): void {
     if (this.#handlers.delete(id) && this.#handlers.size === 0) this.#native.unref();
   }
-}
-
-function toIds(ids: ArrayLike<number>): Int32Array {
-  return ids instanceof Int32Array ? ids : Int32Array.from(ids);
-}
-
-function resolveContext(spec: ModelSpec, wanted: number | undefined): number {
-  if (wanted === undefined) return Math.min(spec.maxPositions, DEFAULT_CONTEXT_TOKENS);
-  if (!Number.isInteger(wanted) || wanted < 1)
-    throw new EspalierError("ERR_ARGUMENT", `contextTokens: expected a positive whole number, found ${wanted}`);
-  const stretches = spec.rope.type === "dynamic";
-  if (wanted > spec.maxPositions && !stretches)
-    throw new EspalierError(
-      "ERR_CONTEXT_LENGTH",
-      `contextTokens: expected at most ${spec.maxPositions} (the model's), found ${wanted}`,
-    );
-  return wanted;
-}
-
-function nativeConfig(
-  directory: string,
-  manifest: EngineManifest,
-  contextTokens: number,
-  options: EngineLoadOptions,
-): NativeEngineConfig {
-  return {
-    weightsPath: join(directory, manifest.weights.file),
-    spec: manifest.spec,
-    tensors: manifest.tensors,
-    rotated: manifest.rotated,
-    contextTokens,
-    kvTokens: options.kvTokens ?? 4 * contextTokens,
-    kvDtype: options.kvDtype ?? "f32",
-    maxSequences: options.maxSequences ?? 8,
-    prefillChunk: options.prefillChunk ?? 512,
-    threads: options.threads ?? 0,
-    isa: options.isa ?? "auto",
-  };
-}
-
-/** Refuses what cannot fit: weights and a full cache beyond the machine's memory. */
-function checkMemory(directory: string, manifest: EngineManifest, config: NativeEngineConfig): void {
-  const { numLayers, numKvHeads, headDim } = manifest.spec;
-  const elementBytes = config.kvDtype === "f32" ? 4 : 2;
-  const tokens = Math.max(config.kvTokens, config.contextTokens);
-  const kvBytes = 2 * numLayers * numKvHeads * headDim * elementBytes * tokens;
-  const needed = manifest.weights.sizeBytes + kvBytes;
-  if (needed <= totalmem()) return;
-  const mb = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
-  throw new EspalierError(
-    "ERR_ENGINE_MEMORY",
-    `${directory}: expected at most ${mb(totalmem())} (this machine's memory), found ${mb(needed)}: ` +
-      `${mb(manifest.weights.sizeBytes)} of weights and ${mb(kvBytes)} of keys and values for ${tokens} tokens`,
-  );
 }

@@ -47,7 +47,7 @@ interface Waiter {
 
 export class Generation implements AsyncIterable<GenerationChunk> {
   readonly #cancel: () => void;
-  readonly #stops: StopMatcher;
+  #stops = new StopMatcher([]);
   #decoder: DecodeStream | null = null;
   #promptIds: number[] = [];
 
@@ -69,9 +69,8 @@ export class Generation implements AsyncIterable<GenerationChunk> {
   #settle!: { resolve: (result: GenerationResult) => void; reject: (error: unknown) => void };
 
   /** @internal Made by `Engine.generate`. */
-  constructor(options: { stops: readonly string[]; cancel: () => void }) {
-    this.#cancel = options.cancel;
-    this.#stops = new StopMatcher(options.stops);
+  constructor(cancel: () => void) {
+    this.#cancel = cancel;
     this.#finished = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.#finished.catch(() => {}); // an error is seen by whoever iterates or awaits; it is never unhandled
   }
@@ -92,7 +91,8 @@ export class Generation implements AsyncIterable<GenerationChunk> {
   }
 
   /** @internal */
-  start(promptIds: Int32Array, decoder: DecodeStream | null): void {
+  start(promptIds: Int32Array, decoder: DecodeStream | null, stops: readonly string[]): void {
+    this.#stops = new StopMatcher(stops);
     this.#promptIds = Array.from(promptIds);
     this.#decoder = decoder;
   }

@@ -1,5 +1,5 @@
 export { buildEngine, type BuildOptions, type BuildProgress, type BuildReport } from "./build.js";
-export { Engine, type EngineLoadOptions, type EngineStats } from "./engine.js";
+export { Engine, type EngineStats } from "./engine.js";
 export {
   readEngineManifest,
   verifyEngineChecksums,
@@ -13,5 +13,6 @@ export {
   type GenerationChunk,
   type GenerationResult,
 } from "./generation.js";
+export type { EngineLoadOptions } from "./load-options.js";
 export type { GenerateOptions, SamplingOptions } from "./options.js";
 export { Session, type SessionOptions } from "./session.js";

@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { NativeRequest } from "../binding.js";
 import { EspalierError } from "../errors.js";
+import { isRecord } from "../json.js";
 import type { ChatMessage } from "../tokenizer/index.js";
 import type { Engine } from "./engine.js";
+import { toTokenIds } from "./token-ids.js";
 
 export interface SamplingOptions {
   /** 0 = greedy. */
@@ -45,9 +47,15 @@ export interface GenerateOptions extends SamplingOptions {
 
 const DEFAULT_MAX_TOKENS = 256;
 
+const LARGEST_INT32 = 2 ** 31 - 1;
+
 const optionsSchema = z.object({
   temperature: z.number().min(0).max(100).default(0),
-  topK: z.int().min(0).default(0),
+  topK: z
+    .int()
+    .min(0)
+    .default(0)
+    .transform((k) => Math.min(k, LARGEST_INT32)), // beyond every vocabulary: keeps all
   topP: z.number().gt(0).max(1).default(1),
   minP: z.number().min(0).lt(1).default(0),
   repetitionPenalty: z.number().gt(0).max(100).default(1),
@@ -56,11 +64,26 @@ const optionsSchema = z.object({
   logprobs: z.int().min(0).max(100).default(0),
 });
 
+/** The options that are not numbers. ERR_ARGUMENT names the one that is wrong. */
+export function checkGenerateOptions(options: unknown): void {
+  const fail = (name: string, expected: string, found: unknown): never => {
+    throw new EspalierError("ERR_ARGUMENT", `${name}: expected ${expected}, found ${String(found)}`);
+  };
+  if (!isRecord(options)) return fail("options", "an object", options);
+  const { prompt, signal, stop } = options;
+  if (prompt !== undefined && typeof prompt !== "string") fail("prompt", "a string", prompt);
+  if (stop !== undefined && !(Array.isArray(stop) && stop.every((text) => typeof text === "string")))
+    fail("stop", "a list of strings", stop);
+  if (signal !== undefined && typeof (signal as { addEventListener?: unknown } | null)?.addEventListener !== "function")
+    fail("signal", "an AbortSignal", signal);
+}
+
 /** Sampling defaults of generation_config.json; greedy when it is absent or says do_sample: false. */
 export async function readGenerationDefaults(directory: string): Promise<SamplingOptions> {
+  const path = join(directory, "generation_config.json");
   let text: string;
   try {
-    text = await readFile(join(directory, "generation_config.json"), "utf8");
+    text = await readFile(path, "utf8");
   } catch {
     return {};
   }
@@ -76,18 +99,26 @@ export async function readGenerationDefaults(directory: string): Promise<Samplin
   if (!parsed.success)
     throw new EspalierError(
       "ERR_ENGINE_FORMAT",
-      `${join(directory, "generation_config.json")}: ${parsed.error.issues[0]?.message ?? "not an object"}`,
+      `${path}: ${parsed.error.issues[0]?.path.join(".") ?? ""}: ${parsed.error.issues[0]?.message ?? "not an object"}`,
     );
   const config = parsed.data;
   const penalty = config.repetition_penalty ?? 1;
-  if (config.do_sample !== true) return { repetitionPenalty: penalty };
-  return {
+  if (config.do_sample !== true) return checked({ repetitionPenalty: penalty }, path);
+  const sampling = {
     temperature: config.temperature ?? 1,
-    topK: config.top_k ?? 50, // transformers' default when sampling
+    topK: Math.max(0, config.top_k ?? 50), // 50: transformers' default when sampling; some files say -1 for off
     topP: config.top_p ?? 1,
     minP: config.min_p ?? 0,
     repetitionPenalty: penalty,
   };
+  return checked(sampling, path);
+}
+
+function checked(defaults: SamplingOptions, path: string): SamplingOptions {
+  const issue = optionsSchema.safeParse(defaults).error?.issues[0];
+  if (issue === undefined) return defaults;
+  const name = issue.path.join(".") as keyof SamplingOptions;
+  throw new EspalierError("ERR_ENGINE_FORMAT", `${path}: ${name}: ${issue.message}, found ${String(defaults[name])}`);
 }
 
 function parseJson(text: string): unknown {
@@ -133,7 +164,7 @@ async function encodePrompt(engine: Engine, options: GenerateOptions): Promise<I
       "ERR_ARGUMENT",
       `prompt, messages, ids: expected exactly one of them, found ${given.length}`,
     );
-  if (options.ids !== undefined) return Int32Array.from(options.ids);
+  if (options.ids !== undefined) return toTokenIds(options.ids, engine.spec.vocabSize).slice();
   const { tokenizer } = engine;
   if (tokenizer === null)
     throw new EspalierError("ERR_TOKENIZER_MISSING", `${engine.directory} has no tokenizer: give the prompt as ids`);
