@@ -14,6 +14,7 @@ export const tolerances = {
   "attention/bf16": { metric: "nmse", bound: 1e-11, reason: "both read the same bf16 cache; f32 sums remain" },
   "attention/f16": { metric: "nmse", bound: 1e-11, reason: "both read the same f16 cache; f32 sums remain" },
   "attention/f32": { metric: "nmse", bound: 1e-11, reason: "f32 sums and a 2 ulp exp against float64" },
+  "gemm/f32": { metric: "nmse", bound: 1e-11, reason: "f32 sums over k against float64" },
   "kv_append/bf16": { metric: "exact", reason: "data movement with round to nearest even" },
   "kv_append/f16": { metric: "exact", reason: "data movement with round to nearest even" },
   "kv_append/f32": { metric: "exact", reason: "data movement" },

@@ -26,12 +26,10 @@ inline void transpose8(__m256* r) {
   for (int i = 0; i < 8; ++i) r[i] = t[i];
 }
 
-// source [rows, count] words, rows `stride` apart -> out [count][tile_rows]; rows beyond `rows` are zeros.
-// 1 <= rows <= tile_rows <= 8. Whole vectors are stored in rising order (the next store repairs the overhang; masked
-// stores are slow on Zen), masked ones where the tile ends.
-inline void interleave_rows(const uint32_t* source, int64_t stride, int64_t rows, int64_t count, int64_t tile_rows,
-                            uint32_t* out) {
-  const __m256i height = lanes(tile_rows);
+// Rows [first, first + 8) of the tile; `height` of them exist in it. Whole vectors are stored in rising order (the next
+// store repairs the overhang; masked stores are slow on Zen), masked ones where the tile ends.
+inline void interleave8(const uint32_t* source, int64_t stride, int64_t rows, int64_t count, int64_t tile_rows,
+                        int64_t height, uint32_t* out) {
   for (int64_t i = 0; i < count; i += 8) {
     const __m256i width = lanes(count - i);
     __m256 block[8];
@@ -41,14 +39,21 @@ inline void interleave_rows(const uint32_t* source, int64_t stride, int64_t rows
     transpose8(block);
     const int64_t columns = count - i < 8 ? count - i : 8;
     for (int64_t column = 0; column < columns; ++column) {
-      const int64_t place = (i + column) * tile_rows;
-      float* to = reinterpret_cast<float*>(out) + place;
-      if (place + 8 <= count * tile_rows)
+      float* to = reinterpret_cast<float*>(out) + (i + column) * tile_rows;
+      if (height >= 8 || (height == tile_rows && (i + column) * tile_rows + 8 <= count * tile_rows))
         _mm256_storeu_ps(to, block[column]);
       else
-        _mm256_maskstore_ps(to, height, block[column]);
+        _mm256_maskstore_ps(to, lanes(height), block[column]);
     }
   }
+}
+
+// source [rows, count] words, rows `stride` apart -> out [count][tile_rows]; rows beyond `rows` are zeros.
+// 1 <= rows <= tile_rows <= 16.
+inline void interleave_rows(const uint32_t* source, int64_t stride, int64_t rows, int64_t count, int64_t tile_rows,
+                            uint32_t* out) {
+  for (int64_t first = 0; first < tile_rows; first += 8)
+    interleave8(source + first * stride, stride, rows - first, count, tile_rows, tile_rows - first, out + first);
 }
 
 }  // namespace

@@ -39,28 +39,6 @@ void plan_rows(ProductPlan* product, int64_t threads, size_t own_bytes, size_t g
   product->panel_blocks = ceil_div(panels, product->panels_per_task);
 }
 
-void plan_tiles(ProductPlan* product, int64_t threads) {
-  LinearProblem& p = product->problem;
-  const int64_t panels = panel_count(p.n);
-  const int64_t tiles = ceil_div(p.m, p.tile_rows);
-  product->row_blocks = ceil_div(tiles * p.tile_rows, kRowsPerTask);
-  product->tiles_per_task = ceil_div(tiles, product->row_blocks);
-  product->row_blocks = ceil_div(tiles, product->tiles_per_task);
-  const int64_t wanted_blocks = ceil_div(threads * kTasksPerThread, product->row_blocks);
-  const int64_t per_task = threads == 1 ? kPanelsPerTask : round_up(ceil_div(panels, wanted_blocks), 2);
-  product->panels_per_task = per_task < 1 ? 1 : per_task < kPanelsPerTask ? per_task : kPanelsPerTask;
-  product->panel_blocks = ceil_div(panels, product->panels_per_task);
-}
-
-// Tile height: as few tiles as the kernel allows, evenly filled (m = 15 gives 8 + 7, not 14 + 1).
-int64_t tile_rows_of(int64_t m, int64_t most) { return ceil_div(m, ceil_div(m, most)); }
-
-// Rows that a task of the blocked kernels has at most; never fewer when m grows.
-int64_t task_rows(const LinearProblem& p) {
-  const int64_t rows = round_up(p.m, p.tile_rows), most = kRowsPerTask + p.tile_rows;
-  return rows < most ? rows : most;
-}
-
 void plan_product(const MatmulArgs& args, const LinearKernel* kernel, MatmulPlan* plan, ProductPlan* product) {
   product->kernel = kernel;
   product->tiles = args.m > kernel->rows_limit;
@@ -79,9 +57,7 @@ void plan_product(const MatmulArgs& args, const LinearKernel* kernel, MatmulPlan
   p.x = args.x;
   p.x_stride = args.ldx;
   p.x_scale = nullptr;
-  if (product->tiles && kernel->scratch_bytes != nullptr)
-    plan->thread_scratch_bytes =
-        max_size(plan->thread_scratch_bytes, align64(kernel->scratch_bytes(p.k, task_rows(p), kPanelsPerTask)));
+  if (product->tiles) plan->thread_scratch_bytes = max_size(plan->thread_scratch_bytes, tile_scratch_bytes(*product));
 }
 
 // Sizes never shrink as m grows, so a workspace measured for the largest m serves every smaller one.
@@ -113,7 +89,36 @@ void run_stage(const CpuContext& context, const MatmulArgs& args, const StagePla
   for (int64_t tile = 0; tile < tiles; ++tile) convert(tile);
 }
 
-void run_task(const ProductPlan& product, int64_t task, void* scratch) {
+// Rows that a task of the blocked kernels has at most; never fewer when m grows.
+int64_t task_rows(const LinearProblem& p) {
+  const int64_t rows = round_up(p.m, p.tile_rows), most = kRowsPerTask + p.tile_rows;
+  return rows < most ? rows : most;
+}
+
+}  // namespace
+
+int64_t tile_rows_of(int64_t m, int64_t most) { return ceil_div(m, ceil_div(m, most)); }
+
+void plan_tiles(ProductPlan* product, int64_t threads) {
+  LinearProblem& p = product->problem;
+  const int64_t panels = panel_count(p.n);
+  const int64_t tiles = ceil_div(p.m, p.tile_rows);
+  product->row_blocks = ceil_div(tiles * p.tile_rows, kRowsPerTask);
+  product->tiles_per_task = ceil_div(tiles, product->row_blocks);
+  product->row_blocks = ceil_div(tiles, product->tiles_per_task);
+  const int64_t wanted_blocks = ceil_div(threads * kTasksPerThread, product->row_blocks);
+  const int64_t per_task = threads == 1 ? kPanelsPerTask : round_up(ceil_div(panels, wanted_blocks), 2);
+  product->panels_per_task = per_task < 1 ? 1 : per_task < kPanelsPerTask ? per_task : kPanelsPerTask;
+  product->panel_blocks = ceil_div(panels, product->panels_per_task);
+}
+
+size_t tile_scratch_bytes(const ProductPlan& product) {
+  const LinearKernel& kernel = *product.kernel;
+  if (kernel.scratch_bytes == nullptr) return 0;
+  return align64(kernel.scratch_bytes(product.problem.k, task_rows(product.problem), kPanelsPerTask));
+}
+
+void run_product_task(const ProductPlan& product, int64_t task, void* scratch) {
   const LinearProblem& p = product.problem;
   const int64_t panels = panel_count(p.n);
   const int64_t panel = task / product.row_blocks * product.panels_per_task;
@@ -124,8 +129,6 @@ void run_task(const ProductPlan& product, int64_t task, void* scratch) {
   const int64_t tile_end = tile + product.tiles_per_task < tiles ? tile + product.tiles_per_task : tiles;
   product.kernel->run_tiles(p, tile, tile_end, panel, panel_end, scratch);
 }
-
-}  // namespace
 
 void plan_matmul(const CpuContext& context, const MatmulArgs* args, int count, MatmulPlan* plan) {
   const int64_t threads = context.pool->threads();
@@ -164,7 +167,8 @@ void run_matmul_plan(const CpuContext& context, const MatmulArgs* args, MatmulPl
       const ProductPlan& product = plan->products[i];
       const int64_t own = product.row_blocks * product.panel_blocks;
       if (task < own)
-        return run_task(product, task, base + plan->thread_scratch_offset + thread * plan->thread_scratch_bytes);
+        return run_product_task(product, task,
+                                base + plan->thread_scratch_offset + thread * plan->thread_scratch_bytes);
       task -= own;
     }
   });

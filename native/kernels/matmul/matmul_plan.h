@@ -41,6 +41,15 @@ struct MatmulPlan {
   size_t workspace_bytes = 0;
 };
 
+// Tile height for m rows: as few tiles as `most` allows, evenly filled (m = 15 gives 8 + 7, not 14 + 1).
+int64_t tile_rows_of(int64_t m, int64_t most);
+// Cuts the blocked product product->problem (m, n, tile_rows set) into tasks.
+void plan_tiles(ProductPlan* product, int64_t threads);
+// Scratch of each thread for such tasks.
+size_t tile_scratch_bytes(const ProductPlan& product);
+// One of product.row_blocks * product.panel_blocks tasks.
+void run_product_task(const ProductPlan& product, int64_t task, void* scratch);
+
 // Needs m, n, k and the formats only; pointers may be null.
 void plan_matmul(const CpuContext& context, const MatmulArgs* args, int count, MatmulPlan* plan);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/aligned_buffer.h"
+#include "napi/testing/guarded_workspace.h"
 #include "napi/testing/registry.h"
 #include "quant/weight_format.h"
 
@@ -40,27 +41,6 @@ PackedMatrix pack_into(const Napi::Object& options, AlignedBuffer* buffer, Threa
   throw_if_error(options.Env(), format->pack(data_of<float>(options, "w"), n, k, buffer->as<void>(), pool));
   return {format, buffer->as<void>(), n, k};
 }
-
-// Scratch full of NaN with a guard behind it: reading it uninitialised or writing past its end shows.
-class GuardedWorkspace {
- public:
-  GuardedWorkspace(Napi::Env env, size_t bytes) : env_(env), bytes_(bytes) {
-    throw_if_error(env, buffer_.reserve(bytes + kGuard));
-    std::memset(buffer_.as<char>(), 0xff, bytes + kGuard);
-  }
-  void* data() const { return buffer_.as<void>(); }
-  void check() const {
-    for (size_t i = 0; i < kGuard; ++i)
-      if (buffer_.as<unsigned char>()[bytes_ + i] != 0xff)
-        throw to_js_error(env_, Status("ERR_INTERNAL", "the kernel wrote past its workspace"));
-  }
-
- private:
-  static constexpr size_t kGuard = 256;
-  Napi::Env env_;
-  size_t bytes_;
-  AlignedBuffer buffer_;
-};
 
 // () -> [{ id, activation, bitsPerWeight, kernels: { isa: name } }]
 Napi::Value test_weight_formats(const Napi::CallbackInfo& info) {

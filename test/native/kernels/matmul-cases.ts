@@ -13,11 +13,13 @@ export const isas: IsaName[] = binding.cpuInfo().isas;
 
 /** Uniform in [-1, 1) from a seeded 32-bit mixer; the same on every machine. */
 export function randomArray(length: number, seed: number): Float32Array {
+  const out = new Float32Array(length);
   let state = (seed * 2654435761 + 12345) >>> 0;
-  return Float32Array.from({ length }, () => {
+  for (let i = 0; i < length; ++i) {
     state = (Math.imul(state ^ (state >>> 15), 2246822519) + 0x9e3779b9) >>> 0;
-    return (state ^ (state >>> 13)) / 2 ** 31 - 1 < 1 ? ((state ^ (state >>> 13)) >>> 0) / 2 ** 31 - 1 : 0;
-  });
+    out[i] = ((state ^ (state >>> 13)) >>> 8) / 2 ** 23 - 1;
+  }
+  return out;
 }
 
 /** A view that starts `offset` floats into its buffer, so that its address is not 64-byte aligned. */
