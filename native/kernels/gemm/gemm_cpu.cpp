@@ -12,7 +12,7 @@
 namespace espalier {
 namespace {
 
-constexpr int64_t kPackedFloats = int64_t{16} << 20;  // of A and B together, unless a cut of kMinDepth needs more
+constexpr int64_t kPackedFloats = int64_t{4} << 20;  // of A and B together, unless a cut of kMinDepth needs more
 constexpr int64_t kMinDepth = 256;
 
 struct GemmPlan {
