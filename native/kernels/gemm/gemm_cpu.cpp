@@ -148,7 +148,8 @@ Status gemm(const CpuContext& context, const GemmArgs& args, void* workspace, si
     p.accumulate = k > 0 || args.beta != 0.0f;
     pack_cut(context, args, plan, k, a, b);
     context.pool->run(plan.product.row_blocks * plan.product.panel_blocks, [&](int64_t task, int thread) {
-      run_product_task(plan.product, task, base + plan.scratch_offset + thread * plan.thread_scratch_bytes);
+      run_range(plan.product, p, task_range(plan.product, task),
+                base + plan.scratch_offset + thread * plan.thread_scratch_bytes);
     });
   }
   return Status::ok();

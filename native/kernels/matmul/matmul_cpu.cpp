@@ -78,7 +78,8 @@ Status matmul(const CpuContext& context, const MatmulArgs* args, int count, void
   if (plan.workspace_bytes > workspace_size || (plan.workspace_bytes > 0 && workspace == nullptr))
     return Status("ERR_WORKSPACE",
                   format_text("matmul: workspace of %zu bytes, %zu needed", workspace_size, plan.workspace_bytes));
-  run_matmul_plan(context, args, &plan, workspace);
+  prepare_activations(context, args, &plan, workspace);
+  run_matmul_plan(context, plan, workspace);
   return Status::ok();
 }
 

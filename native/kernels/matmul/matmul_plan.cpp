@@ -13,7 +13,6 @@ constexpr size_t kMinTaskBytes = 96 * 1024;
 constexpr int64_t kTasksPerThread = 6;
 // A task of the blocked kernels covers at most this much of the output; its activations and output stay in L2.
 constexpr int64_t kRowsPerTask = 168;
-constexpr int64_t kPanelsPerTask = 16;
 // Converting fewer activations than this is not worth a fork.
 constexpr int64_t kSerialStage = 32768;
 
@@ -89,12 +88,6 @@ void run_stage(const CpuContext& context, const MatmulArgs& args, const StagePla
   for (int64_t tile = 0; tile < tiles; ++tile) convert(tile);
 }
 
-// Rows that a task of the blocked kernels has at most; never fewer when m grows.
-int64_t task_rows(const LinearProblem& p) {
-  const int64_t rows = round_up(p.m, p.tile_rows), most = kRowsPerTask + p.tile_rows;
-  return rows < most ? rows : most;
-}
-
 }  // namespace
 
 int64_t tile_rows_of(int64_t m, int64_t most) { return ceil_div(m, ceil_div(m, most)); }
@@ -112,22 +105,34 @@ void plan_tiles(ProductPlan* product, int64_t threads) {
   product->panel_blocks = ceil_div(panels, product->panels_per_task);
 }
 
+int64_t task_rows(const ProductPlan& product) {
+  const LinearProblem& p = product.problem;
+  const int64_t rows = round_up(p.m, p.tile_rows), most = kRowsPerTask + p.tile_rows;
+  return rows < most ? rows : most;
+}
+
 size_t tile_scratch_bytes(const ProductPlan& product) {
   const LinearKernel& kernel = *product.kernel;
   if (kernel.scratch_bytes == nullptr) return 0;
-  return align64(kernel.scratch_bytes(product.problem.k, task_rows(product.problem), kPanelsPerTask));
+  return align64(kernel.scratch_bytes(product.problem.k, task_rows(product), kPanelsPerTask));
 }
 
-void run_product_task(const ProductPlan& product, int64_t task, void* scratch) {
-  const LinearProblem& p = product.problem;
-  const int64_t panels = panel_count(p.n);
-  const int64_t panel = task / product.row_blocks * product.panels_per_task;
-  const int64_t panel_end = panel + product.panels_per_task < panels ? panel + product.panels_per_task : panels;
-  if (!product.tiles) return product.kernel->run_rows(p, panel, panel_end);
-  const int64_t tiles = ceil_div(p.m, p.tile_rows);
-  const int64_t tile = task % product.row_blocks * product.tiles_per_task;
-  const int64_t tile_end = tile + product.tiles_per_task < tiles ? tile + product.tiles_per_task : tiles;
-  product.kernel->run_tiles(p, tile, tile_end, panel, panel_end, scratch);
+TaskRange task_range(const ProductPlan& product, int64_t task) {
+  const int64_t panels = panel_count(product.problem.n);
+  const int64_t tiles = ceil_div(product.problem.m, product.problem.tile_rows);
+  TaskRange range;
+  range.panel = task / product.row_blocks * product.panels_per_task;
+  range.panel_end = range.panel + product.panels_per_task < panels ? range.panel + product.panels_per_task : panels;
+  range.tile = task % product.row_blocks * product.tiles_per_task;
+  range.tile_end = range.tile + product.tiles_per_task < tiles ? range.tile + product.tiles_per_task : tiles;
+  return range;
+}
+
+void run_range(const ProductPlan& product, const LinearProblem& problem, const TaskRange& range, void* scratch) {
+  if (product.tiles)
+    product.kernel->run_tiles(problem, range.tile, range.tile_end, range.panel, range.panel_end, scratch);
+  else
+    product.kernel->run_rows(problem, range.panel, range.panel_end);
 }
 
 void plan_matmul(const CpuContext& context, const MatmulArgs* args, int count, MatmulPlan* plan) {
@@ -151,7 +156,7 @@ void plan_matmul(const CpuContext& context, const MatmulArgs* args, int count, M
   plan_workspace(plan, args[0].m, threads);
 }
 
-void run_matmul_plan(const CpuContext& context, const MatmulArgs* args, MatmulPlan* plan, void* workspace) {
+void prepare_activations(const CpuContext& context, const MatmulArgs* args, MatmulPlan* plan, void* workspace) {
   char* base = static_cast<char*>(workspace);
   for (int i = 0; i < plan->stage_count; ++i) run_stage(context, args[0], plan->stages[i], base);
   for (int i = 0; i < plan->count; ++i) {
@@ -162,13 +167,15 @@ void run_matmul_plan(const CpuContext& context, const MatmulArgs* args, MatmulPl
     product.problem.x_stride = stage.k_words;
     product.problem.x_scale = reinterpret_cast<const float*>(base + stage.scale_offset);
   }
-  context.pool->run(plan->tasks, [&](int64_t task, int thread) {
-    for (int i = 0; i < plan->count; ++i) {
-      const ProductPlan& product = plan->products[i];
+}
+
+void run_matmul_plan(const CpuContext& context, const MatmulPlan& plan, void* workspace) {
+  context.pool->run(plan.tasks, [&](int64_t task, int thread) {
+    for (int i = 0; i < plan.count; ++i) {
+      const ProductPlan& product = plan.products[i];
       const int64_t own = product.row_blocks * product.panel_blocks;
       if (task < own)
-        return run_product_task(product, task,
-                                base + plan->thread_scratch_offset + thread * plan->thread_scratch_bytes);
+        return run_range(product, product.problem, task_range(product, task), plan.thread_scratch(workspace, thread));
       task -= own;
     }
   });

@@ -11,6 +11,7 @@
 namespace espalier {
 
 constexpr int kMaxMatmulGroup = 16;
+constexpr int64_t kPanelsPerTask = 16;  // that a task of the blocked kernels covers at most
 
 // The converted activations of one stage; products with the same stage and tile height share one.
 struct StagePlan {
@@ -39,6 +40,10 @@ struct MatmulPlan {
   size_t thread_scratch_offset = 0;
   size_t thread_scratch_bytes = 0;  // of each thread
   size_t workspace_bytes = 0;
+
+  void* thread_scratch(void* workspace, int thread) const {
+    return static_cast<char*>(workspace) + thread_scratch_offset + thread * thread_scratch_bytes;
+  }
 };
 
 // Tile height for m rows: as few tiles as `most` allows, evenly filled (m = 15 gives 8 + 7, not 14 + 1).
@@ -47,14 +52,24 @@ int64_t tile_rows_of(int64_t m, int64_t most);
 void plan_tiles(ProductPlan* product, int64_t threads);
 // Scratch of each thread for such tasks.
 size_t tile_scratch_bytes(const ProductPlan& product);
-// One of product.row_blocks * product.panel_blocks tasks.
-void run_product_task(const ProductPlan& product, int64_t task, void* scratch);
+
+// What one of product.row_blocks * product.panel_blocks tasks covers; tiles only when product.tiles.
+struct TaskRange {
+  int64_t tile, tile_end;
+  int64_t panel, panel_end;
+};
+TaskRange task_range(const ProductPlan& product, int64_t task);
+// Rows that a task covers at most; never fewer when m grows.
+int64_t task_rows(const ProductPlan& product);
+// Runs `problem` (product.problem, or with its out elsewhere) over a task's range.
+void run_range(const ProductPlan& product, const LinearProblem& problem, const TaskRange& range, void* scratch);
 
 // Needs m, n, k and the formats only; pointers may be null.
 void plan_matmul(const CpuContext& context, const MatmulArgs* args, int count, MatmulPlan* plan);
-
-// Converts the activations into `workspace`, then runs every task on the pool.
-void run_matmul_plan(const CpuContext& context, const MatmulArgs* args, MatmulPlan* plan, void* workspace);
+// Converts the activations into `workspace` and points the problems at them.
+void prepare_activations(const CpuContext& context, const MatmulArgs* args, MatmulPlan* plan, void* workspace);
+// Runs every task on the pool.
+void run_matmul_plan(const CpuContext& context, const MatmulPlan& plan, void* workspace);
 
 // ERR_SHAPE, ERR_ARGUMENT.
 Status check_matmul(const MatmulArgs* args, int count);

@@ -37,6 +37,8 @@ describe("matmul_swiglu", () => {
           [3, 49, 64],
           [17, 63, 31],
           [200, 80, 40],
+          [2, 1100, 40],
+          [20, 300, 300],
         ] as const) {
           const [ldx, ldo] = [k + 1, n + 2];
           const x = unaligned(randomArray(m * ldx, 1), 1);
