@@ -36,11 +36,20 @@ const engineSchema = z.object({
   target: z.object({ arch: z.string(), endianness: z.enum(["LE", "BE"]) }),
   spec: z.looseObject({
     family: z.string(),
+    tieWordEmbeddings: z.boolean(),
+    attentionBias: z.boolean(),
+    attentionOutBias: z.boolean(),
+    mlpBias: z.boolean(),
     normEps: z.number(),
     bosTokenId: z.int().nullable(),
     eosTokenIds: z.array(z.int()),
     padTokenId: z.int().nullable(),
-    rope: z.looseObject({ type: z.enum(ropeTypes), theta: z.number(), rotaryDim: z.int() }),
+    rope: z.looseObject({
+      type: z.enum(ropeTypes),
+      theta: z.number(),
+      rotaryDim: z.int(),
+      interleaved: z.literal(false),
+    }),
   }),
   /** The residual stream is kept rotated (src/engine/rotation.ts). */
   rotated: z.boolean(),
@@ -106,6 +115,12 @@ function checkTarget(path: string, manifest: EngineManifest): void {
       "ERR_ENGINE_TARGET",
       `${path}: target.arch: expected ${process.arch} (this machine), found ${manifest.target.arch}`,
     );
+  for (const { format } of manifest.tensors)
+    if (!Object.hasOwn(manifest.layouts, format))
+      throw new EspalierError(
+        "ERR_ENGINE_FORMAT",
+        `${path}: layouts.${format}: expected the version of a format in use, found none`,
+      );
   const known = new Map(binding.weightFormats().map((format) => [format.id, format.layoutVersion]));
   for (const [id, version] of Object.entries(manifest.layouts)) {
     if (known.get(id) !== version)

@@ -35,6 +35,8 @@ describe("a damaged engine is refused", () => {
     ["no version", "ERR_ENGINE_VERSION", (m) => delete m.engineVersion],
     ["another machine", "ERR_ENGINE_TARGET", (m) => (m.target.arch = "mips")],
     ["another layout", "ERR_ENGINE_VERSION", (m) => (m.layouts.f32 = 77)],
+    ["a format in use without its layout", "ERR_ENGINE_FORMAT", (m) => delete m.layouts["f32"]],
+    ["a flag that is none", "ERR_ENGINE_FORMAT", (m) => Object.assign(m.spec, { attentionBias: {} })],
     ["no tensors", "ERR_ENGINE_FORMAT", (m) => (m.tensors = [])],
     ["a missing tensor", "ERR_ENGINE_FORMAT", (m) => m.tensors.splice(3, 1)],
     ["an unknown role", "ERR_ENGINE_FORMAT", (m) => (m.tensors[3]!.role = "x_proj")],
