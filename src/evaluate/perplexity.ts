@@ -76,6 +76,8 @@ export async function evaluatePerplexity(engine: ScoringEngine, options: Perplex
   const windows = cutWindows(ids.length, window, stride);
   const { sum, tokens } = await sumWindows(engine, ids, windows, options);
   const nll = sum / tokens;
+  if (!Number.isFinite(nll))
+    throw new EspalierError("ERR_NUMERIC", `${engine.directory}: mean NLL: expected a finite number, found ${nll}`);
   return { perplexity: Math.exp(nll), nll, tokens, windows: windows.length, window, stride };
 }
 

@@ -38,6 +38,11 @@ function expected(tokens: number[]): number {
 }
 
 describe("evaluatePerplexity", () => {
+  it("refuses scores that are no numbers", async () => {
+    const score = (given: ArrayLike<number>) => Promise.resolve(new Float64Array(given.length - 1).fill(NaN));
+    expect(await code(evaluatePerplexity(fakeEngine({ score }), { ids, window: 16 }))).toBe("ERR_NUMERIC");
+  });
+
   it("is exp of the mean over all predicted tokens, first tokens of windows left out", async () => {
     const engine = fakeEngine();
     const report = await evaluatePerplexity(engine, { ids, window: 16 });
