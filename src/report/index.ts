@@ -1,4 +1,5 @@
 export { reportEngine, reportMachine } from "./facts.js";
+export { parseReportData } from "./parse.js";
 export { renderReport, writeReport } from "./report.js";
 export { benchTable, perplexityTable, terminalTable } from "./terminal-table.js";
 export type { ReportData, ReportEngine, ReportMachine, ReportPerplexity, ReportSample } from "./types.js";

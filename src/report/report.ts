@@ -3,7 +3,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { rename, rm, writeFile } from "node:fs/promises";
-import { EspalierError } from "../errors.js";
+import { toWriteError } from "../files/atomic-directory.js";
 import { markup, Markup } from "./markup.js";
 import { ceilingSection, latencySection, speedSection } from "./sections/charts.js";
 import { headlineCards, pageHead } from "./sections/headline.js";
@@ -50,11 +50,12 @@ ${commandsSection(data)}
  */
 export async function writeReport(data: ReportData, path: string): Promise<void> {
   const beside = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const page = renderReport(data);
   try {
-    await writeFile(beside, renderReport(data), { flag: "wx" });
+    await writeFile(beside, page, { flag: "wx" });
     await rename(beside, path);
   } catch (cause) {
     await rm(beside, { force: true });
-    throw new EspalierError("ERR_FILE_WRITE", `${path}: ${(cause as Error).message}`, { cause });
+    throw toWriteError(cause, path);
   }
 }

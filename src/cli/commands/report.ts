@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { EspalierError } from "../../errors.js";
-import { writeReport, type ReportData } from "../../report/index.js";
+import { parseReportData, writeReport, type ReportData } from "../../report/index.js";
 import { action } from "../run-command.js";
 
 interface Options {
@@ -12,7 +12,7 @@ interface Options {
 export function register(program: Command): void {
   const command = program
     .command("report")
-    .description("write the HTML page of a report.json that bench --html or the quickstart left")
+    .description("write the HTML page of a data that bench --html or the quickstart left beside its page")
     .argument("<file>", "report.json")
     .requiredOption("--out <file>", "HTML file to write")
     .addHelpText("after", "\nExample:\n  espalier report run/report.json --out report.html");
@@ -32,10 +32,5 @@ async function readReportData(path: string): Promise<ReportData> {
       cause,
     });
   }
-  const lists = ["engines", "cells", "perplexity", "samples", "commands"];
-  const object = value as Record<string, unknown> | null;
-  const missing = lists.filter((name) => typeof object !== "object" || !Array.isArray(object?.[name]));
-  if (missing.length > 0)
-    throw new EspalierError("ERR_REPORT_DATA", `${path}: ${missing.join(", ")}: expected lists, found none`);
-  return value as ReportData;
+  return parseReportData(value, path);
 }
