@@ -274,6 +274,10 @@ export const errorTable = {
     meaning: "A token id lies outside the model's vocabulary.",
     hint: "The prompt was encoded with another model's tokenizer, perhaps.",
   },
+  ERR_USAGE: {
+    meaning: "The command line is wrong.",
+    hint: "Run the command with --help.",
+  },
   ERR_WEIGHT_FORMAT: {
     meaning: "There is no weight format of that name.",
     hint: "The message lists those that exist.",

@@ -21,6 +21,8 @@ const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string())
 
 export async function openHuggingFaceDirectory(path: string, files: OpenFiles): Promise<Checkpoint> {
   const there = new Set(await readdir(path));
+  if (there.has("engine.json"))
+    throw notAModel(path, "it is an engine, already built; give the model it was built from");
   if (!there.has(CONFIG)) throw notAModel(path, `it has no ${CONFIG}`);
   if (there.has(INDEX)) return openFiles(path, path, await readIndex(join(path, INDEX), there), files);
   if (there.has(WEIGHTS)) return openFiles(path, path, new Map([[WEIGHTS, null]]), files);

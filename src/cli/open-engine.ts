@@ -25,18 +25,23 @@ export interface EngineCliOptions {
 
 /** Adds the options that `openEngine` reads. */
 export function addEngineOptions(command: Command): Command {
+  return addKernelOptions(command)
+    .option("--context <tokens>", "prompt and generated tokens of one sequence", positiveNumber)
+    .option("--kv-tokens <tokens>", "tokens the cache holds, all sequences together", positiveNumber)
+    .option("--verify", "compare the sha256 of every weight before use");
+}
+
+/** Those of them that a bench, which sizes the context itself, has too. */
+export function addKernelOptions(command: Command): Command {
   return command
     .option(
       "--weights <format>",
       "weight format when MODEL is not an engine yet: f32, f16, bf16, int8, int8-w8a8",
       "f32",
     )
-    .option("--context <tokens>", "prompt and generated tokens of one sequence", positiveNumber)
-    .option("--kv-tokens <tokens>", "tokens the cache holds, all sequences together", positiveNumber)
     .option("--kv-dtype <dtype>", "storage of keys and values: f32, f16, bf16", "f32")
     .option("--threads <n>", "threads (default: physical cores, or ESPALIER_THREADS)", positiveNumber)
-    .option("--isa <level>", "force ref, avx2, avx512 or avx512_bf16", "auto")
-    .option("--verify", "compare the sha256 of every weight before use");
+    .option("--isa <level>", "force ref, avx2, avx512 or avx512_bf16", "auto");
 }
 
 /** Options of the command line as Engine.load takes them. */

@@ -38,12 +38,12 @@ export function idList(text: string): number[] {
 }
 
 /** Collects repeated options. */
-export function collect(value: string, earlier: string[]): string[] {
-  return [...earlier, value];
+export function collect(value: string, earlier: string[] | undefined): string[] {
+  return [...(earlier ?? []), value];
 }
 
 /** "PATTERN=FORMAT", repeated. */
-export function collectPair(value: string, earlier: Record<string, string>): Record<string, string> {
+export function collectPair(value: string, earlier: Record<string, string> | undefined): Record<string, string> {
   const at = value.lastIndexOf("=");
   if (at <= 0 || at === value.length - 1) throw new InvalidArgumentError("expected PATTERN=FORMAT.");
   return { ...earlier, [value.slice(0, at)]: value.slice(at + 1) };

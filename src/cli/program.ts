@@ -11,7 +11,12 @@ export function makeProgram(): Command {
     .description("Make a large language model small and fast: build an engine, run it, measure it.")
     .version(version)
     .showHelpAfterError("(--help shows the options)")
-    .exitOverride();
+    .exitOverride()
+    .addHelpText(
+      "after",
+      "\nExample:\n  espalier build SmolLM2-135M.gguf --weights int8-w8a8 --out smollm2-int8\n" +
+        '  espalier generate smollm2-int8 "Why is the sky blue?"\n\nespalier VERB --help shows the options of a verb.',
+    );
   for (const register of commands) register(program);
   for (const command of program.commands) command.exitOverride().showHelpAfterError("(--help shows the options)");
   return program;

@@ -1,8 +1,9 @@
 /**
  * What every verb shares: --json, progress on standard error, Ctrl-C, coded errors and exit codes.
  */
-import { CommanderError, type Command } from "commander";
+import type { Command } from "commander";
 import { EspalierError } from "../errors.js";
+import { jsonPieces } from "./json-pieces.js";
 import { Progress } from "./progress.js";
 
 export interface CommandContext {
@@ -49,16 +50,18 @@ async function execute(json: boolean, body: (context: CommandContext) => Promise
   try {
     const result = await body({ signal: controller.signal, progress, json });
     progress.end();
-    await write(json ? `${JSON.stringify(result.json, null, 2)}\n` : result.text === "" ? "" : `${result.text}\n`);
+    if (json) await writeJson(result.json);
+    else if (result.text !== "") await write(`${result.text}\n`);
     return 0;
   } catch (error) {
     progress.end();
     if (controller.signal.aborted) {
+      if (json) await writeErrorJson(new EspalierError("ERR_ABORTED", "interrupted"));
       process.stderr.write("espalier: interrupted\n");
       return EXIT_INTERRUPTED;
     }
     await reportError(json, error);
-    return error instanceof CommanderError ? EXIT_USAGE : EXIT_FAILED;
+    return isUsage(error) ? EXIT_USAGE : EXIT_FAILED;
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
@@ -69,10 +72,25 @@ export async function reportError(json: boolean, error: unknown): Promise<void> 
   const code = known ? error.code : "ERR_INTERNAL";
   const message = error instanceof Error ? error.message : String(error);
   const hint = known ? error.hint : "";
-  if (json) await write(`${JSON.stringify({ error: { code, message, hint } }, null, 2)}\n`);
+  if (json) await writeJson({ error: { code, message, hint } });
   process.stderr.write(`espalier: ${code}: ${message}\n${hint === "" ? "" : `  ${hint}\n`}`);
   if (!known && error instanceof Error && process.env["ESPALIER_DEBUG"] !== undefined)
     process.stderr.write(`${error.stack}\n`);
+}
+
+/** A wrong argument that only the verb could find is wrong usage too. */
+function isUsage(error: unknown): boolean {
+  return error instanceof EspalierError && (error.code === "ERR_USAGE" || error.code === "ERR_ARGUMENT");
+}
+
+/** What --json prints when the failure is told elsewhere on standard error. */
+export function writeErrorJson({ code, message, hint }: EspalierError): Promise<void> {
+  return writeJson({ error: { code, message, hint } });
+}
+
+async function writeJson(value: unknown): Promise<void> {
+  for (const piece of jsonPieces(value)) await write(piece);
+  await write("\n");
 }
 
 /** Standard output may be a pipe that closes early (`| head`); that is no error of ours. */

@@ -24,6 +24,8 @@ export async function writeDirectoryAtomically(
   fill: (staging: string) => Promise<void>,
   options: AtomicDirectoryOptions = {},
 ): Promise<void> {
+  if (target === "")
+    throw new EspalierError("ERR_ARGUMENT", "output directory: expected a path, found an empty string");
   const place = resolve(target);
   await refuseExisting(place, target);
   const parent = dirname(place);
@@ -72,7 +74,7 @@ async function refuseExisting(place: string, target: string): Promise<void> {
 }
 
 /** With its parents. fs.mkdir's own `recursive` never returns where a file system refuses with ENOENT (/proc). */
-async function makeDirectory(path: string): Promise<void> {
+export async function makeDirectory(path: string): Promise<void> {
   try {
     await mkdir(path);
   } catch (error) {

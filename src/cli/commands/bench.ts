@@ -1,10 +1,10 @@
 /** espalier bench: speed at combinations of input length, output length and batch. */
 import type { Command } from "commander";
 import { bench, type BenchOptions } from "../../bench/index.js";
-import { benchTable, writeReport } from "../../report/index.js";
-import { addEngineOptions, engineDirectory, type EngineCliOptions } from "../open-engine.js";
+import { benchTable } from "../../report/index.js";
+import { addKernelOptions, engineDirectory, type EngineCliOptions } from "../open-engine.js";
 import { batchList, numberList, positiveNumber, wholeNumber } from "../options.js";
-import { benchReport } from "../report-data.js";
+import { benchReport, checkWritable, writeReportFiles } from "../report-data.js";
 import { action, type CommandContext } from "../run-command.js";
 
 interface Options extends EngineCliOptions {
@@ -28,24 +28,23 @@ export function register(program: Command): void {
     .option("--repeats <n>", "measured runs of every cell", positiveNumber, 5)
     .option("--warmup <n>", "runs before them", wholeNumber, 1)
     .option("--compare <model>", "a second engine or model, measured turn by turn; prints ratios with their spread")
-    .option("--html <file>", "also write a report page");
-  addEngineOptions(command);
+    .option("--html <file>", "also write a report page, and its data as .json beside it");
+  addKernelOptions(command);
   command.addHelpText(
     "after",
     "\nExample:\n  espalier bench smollm2-int8 --isl 128,512 --osl 32,128 --batch 1,8 --compare smollm2-f32 --html report.html",
   );
   action(command, async (context, model: string, options: Options) => {
+    if (options.html !== undefined) await checkWritable(options.html);
     const directory = await engineDirectory(model, options, context);
     const compare =
       options.compare === undefined ? undefined : await engineDirectory(options.compare, options, context);
     const cells = await bench(directory, benchOptions(options, compare, context));
     if (options.html !== undefined) {
       const commands = [`espalier ${process.argv.slice(2).join(" ")}`];
-      await writeReport(
-        await benchReport([directory, ...(compare === undefined ? [] : [compare])], cells, commands),
-        options.html,
-      );
-      context.progress.say(`report: ${options.html}`);
+      const engines = [directory, ...(compare === undefined ? [] : [compare])];
+      const data = await writeReportFiles(await benchReport(engines, cells, commands), options.html);
+      context.progress.say(`report: ${options.html}, its data: ${data}`);
     }
     return { json: cells, text: benchTable(cells) };
   });

@@ -8,7 +8,7 @@ import { action } from "../run-command.js";
 interface Options {
   out: string;
   weights: string;
-  override: Record<string, string>;
+  override?: Record<string, string>;
   rotation?: boolean;
 }
 
@@ -23,7 +23,6 @@ export function register(program: Command): void {
       "--override <pattern=format>",
       "another format for matching tensors, * = anything (repeatable)",
       collectPair,
-      {},
     );
   command.option("--rotation", "keep the residual stream rotated, which int8 activations need (default for int8-w8a8)");
   command.option("--no-rotation", "do not");
@@ -34,7 +33,7 @@ export function register(program: Command): void {
   action(command, async (context, model: string, options: Options) => {
     const report = await buildEngine(model, options.out, {
       weights: options.weights,
-      overrides: options.override,
+      overrides: options.override ?? {},
       ...(options.rotation === undefined ? {} : { rotation: options.rotation }),
       signal: context.signal,
       onProgress: ({ done, total, tensor }) => context.progress.update("packing", done, total, tensor),

@@ -29,7 +29,7 @@ export function register(program: Command): void {
   );
   action(command, async (context, model: string, options: Options) => {
     if (options.perplexity === undefined)
-      throw new EspalierError("ERR_ARGUMENT", "evaluate: expected --perplexity FILE, found nothing to evaluate");
+      throw new EspalierError("ERR_USAGE", "evaluate: expected --perplexity FILE, found nothing to evaluate");
     await using engine = await openEngine(model, { context: options.window, ...options }, context);
     const result = await evaluatePerplexity(engine, {
       file: options.perplexity,

@@ -15,7 +15,7 @@ export interface SamplingCliOptions {
   minP?: number;
   repetitionPenalty?: number;
   seed?: number;
-  stop: string[];
+  stop?: string[];
   ignoreEos?: boolean;
 }
 
@@ -38,7 +38,7 @@ export function addSamplingOptions(command: Command): Command {
     .option("--min-p <p>", "keep tokens at least p times as probable as the best, 0 = off", realNumber)
     .option("--repetition-penalty <r>", "1 = off", realNumber)
     .option("--seed <n>", "the same seed gives the same text", wholeNumber)
-    .option("--stop <text>", "end at this text (repeatable)", collect, [])
+    .option("--stop <text>", "end at this text (repeatable)", collect)
     .option("--ignore-eos", "do not end at the end-of-sequence token");
 }
 
@@ -95,12 +95,17 @@ function promptOf(positional: string | undefined, options: Options, hasTemplate:
   const given = [positional, options.prompt, options.ids].filter((value) => value !== undefined);
   if (given.length !== 1)
     throw new EspalierError(
-      "ERR_ARGUMENT",
+      "ERR_USAGE",
       `prompt: expected exactly one of PROMPT, --prompt and --ids, found ${given.length}`,
     );
   if (options.ids !== undefined) return { ids: options.ids };
   const text = (positional ?? options.prompt) as string;
   if (text === "") throw new EspalierError("ERR_EMPTY_PROMPT", "prompt: expected some text, found an empty string");
+  if (options.system !== undefined && (options.raw === true || !hasTemplate))
+    throw new EspalierError(
+      "ERR_USAGE",
+      `--system: expected a model with a chat template and no --raw, found ${options.raw === true ? "--raw" : "none"}`,
+    );
   if (options.raw === true || !hasTemplate) return { prompt: text };
   const system = options.system === undefined ? [] : [{ role: "system", content: options.system }];
   return { messages: [...system, { role: "user", content: text }] };

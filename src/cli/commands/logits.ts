@@ -1,5 +1,6 @@
 /** espalier logits: the model's raw output for token ids. */
 import type { Command } from "commander";
+import { EspalierError } from "../../errors.js";
 import { addEngineOptions, openEngine, type EngineCliOptions } from "../open-engine.js";
 import { idList } from "../options.js";
 import { action } from "../run-command.js";
@@ -23,9 +24,11 @@ export function register(program: Command): void {
   action(command, async (context, model: string, options: Options) => {
     await using engine = await openEngine(model, options, context);
     const rows = await engine.logits(options.ids, { all: options.all === true, signal: context.signal });
+    if (rows.some((row) => row.some((value) => !Number.isFinite(value))))
+      throw new EspalierError("ERR_NUMERIC", `${model}: logits: expected finite numbers, found NaN or infinity`);
     const first = options.all === true ? 0 : options.ids.length - 1;
     return {
-      json: { logits: rows.map((row) => Array.from(row)) },
+      json: { logits: rows },
       text: rows.map((row, i) => summary(row, first + i)).join("\n"),
     };
   });

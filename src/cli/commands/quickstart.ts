@@ -1,5 +1,4 @@
 /** espalier quickstart: a model in, two engines, quality, an answer, a bench and a report out. `npm start` runs it. */
-import { mkdir, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
@@ -9,11 +8,11 @@ import { Engine, readEngineManifest } from "../../engine/index.js";
 import { EspalierError } from "../../errors.js";
 import { evaluatePerplexity } from "../../evaluate/index.js";
 import { pull, pullSmolLm2 } from "../../pull/index.js";
-import { benchTable, perplexityTable, writeReport, type ReportData } from "../../report/index.js";
+import { benchTable, perplexityTable, type ReportData } from "../../report/index.js";
 import { formatBytes, formatCount } from "../format.js";
 import { engineDirectory } from "../open-engine.js";
 import { sampleText } from "../sample-text.js";
-import { benchReport } from "../report-data.js";
+import { benchReport, checkWritable, writeReportFiles } from "../report-data.js";
 import { action, type CommandContext } from "../run-command.js";
 import { pullHooks } from "./pull.js";
 
@@ -38,6 +37,7 @@ export function register(program: Command): void {
     .option("--prompt <text>", "what to ask the model", "In two sentences, what does a gardener do with an espalier?")
     .addHelpText("after", "\nExample:\n  npm start -- --model ./my-llama");
   action(command, async (context, options: Options) => {
+    await checkWritable(join(options.out, "report.html"));
     const path = await findModel(options.model, context);
     context.progress.say(await summary(path));
     const engines: string[] = [];
@@ -137,10 +137,8 @@ function commandsOf(engines: string[], options: Options): string[] {
 }
 
 async function write(data: ReportData, out: string): Promise<string> {
-  await mkdir(out, { recursive: true });
-  await writeFile(join(out, "report.json"), `${JSON.stringify(data, null, 1)}\n`);
   const page = resolve(out, "report.html");
-  await writeReport(data, page);
+  await writeReportFiles(data, page);
   return page;
 }
 

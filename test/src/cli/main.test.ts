@@ -1,0 +1,127 @@
+/** What every verb promises: exit codes, --json alone on standard output, errors that name what is wrong. */
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeProgram } from "../../../src/cli/program.js";
+import { engineOf, tinyLlama } from "../engine/fixtures.js";
+import { temporaryDirectory } from "../../temporary.js";
+import { espalier, main } from "./run.js";
+
+const directory = temporaryDirectory();
+const env = { ESPALIER_CACHE: join(directory, "cache") };
+const tiny = tinyLlama("plain-v4");
+const errorOf = (text: string) =>
+  (JSON.parse(text) as { error: { code: string; message: string; hint: string } }).error;
+
+describe("usage", () => {
+  it("has an example in --help, for the program and for every verb", async () => {
+    const { status, stdout } = await espalier(["--help"]);
+    expect([status, stdout]).toEqual([0, expect.stringContaining("Example:\n  ")]);
+    for (const verb of makeProgram().commands) {
+      let help = "";
+      verb.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+      expect(help).toContain("Example:\n  ");
+      expect(help).not.toMatch(/default: (\[\]|\{\})/);
+    }
+  });
+
+  it.each([
+    [["generate"], "missing required argument 'model'"],
+    [["nosuch"], "unknown command 'nosuch'"],
+    [["logits", "x", "--ids", "1,,2"], "argument '1,,2' is invalid"],
+  ])("%p exits 2, with one JSON document", async (args, message) => {
+    const { status, stdout } = await espalier([...args, "--json"]);
+    expect(status).toBe(2);
+    expect(errorOf(stdout)).toMatchObject({ code: "ERR_USAGE", message: expect.stringContaining(message) });
+    expect(errorOf(stdout).message).not.toContain("error:");
+  });
+
+  it("treats what only the verb can find as wrong usage too", async () => {
+    const engine = await engineOf("plain-v4");
+    for (const args of [
+      ["generate", engine],
+      ["generate", engine, "a", "--ids", "1"],
+      ["evaluate", engine],
+    ]) {
+      const { status, stdout } = await espalier([...args, "--json"]);
+      expect([status, errorOf(stdout).code]).toEqual([2, "ERR_USAGE"]);
+    }
+    const { status, stderr } = await espalier(["generate", engine, "--ids", "1", "--top-p", "2"]);
+    expect([status, stderr]).toEqual([2, expect.stringContaining("ERR_ARGUMENT: topP: ")]);
+    const system = await espalier(["generate", engine, "a", "--system", "b"]);
+    expect([system.status, system.stderr]).toEqual([2, expect.stringContaining("--system: expected a model with")]);
+  });
+});
+
+describe("errors", () => {
+  it("tell an engine from a model", async () => {
+    const { status, stderr } = await espalier(["build", await engineOf("plain-v4"), "--out", join(directory, "x")]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("ERR_MODEL_NOT_FOUND");
+    expect(stderr).toContain("it is an engine, already built");
+  });
+
+  it("say when weights give NaN, instead of printing null", async () => {
+    const damaged = join(directory, "damaged");
+    cpSync(await engineOf("plain-v4"), damaged, { recursive: true });
+    writeFileSync(join(damaged, "weights.bin"), readFileSync(join(damaged, "weights.bin")).fill(0xff));
+    const { status, stdout } = await espalier(["logits", damaged, "--ids", "1,2", "--json"]);
+    expect([status, errorOf(stdout).code]).toEqual([1, "ERR_NUMERIC"]);
+  });
+
+  it("of standard output end the command without a stack", async () => {
+    if (!existsSync("/dev/full")) return console.log("skipped: there is no /dev/full here");
+    const command = `"${process.execPath}" "${main}" inspect "${tiny}" > /dev/full`;
+    const { status, stderr } = spawnSync("/bin/sh", ["-c", command], { encoding: "utf8" });
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/^espalier: ERR_DISK_FULL: standard output: .*\n$/)]);
+  });
+});
+
+describe("logits", () => {
+  it("prints JSON that holds every row", async () => {
+    const { status, stdout } = await espalier(["logits", tiny, "--ids", "1,2,3", "--all", "--json"], { env });
+    const { logits } = JSON.parse(stdout) as { logits: number[][] };
+    expect([status, logits.length, logits.map((row) => row.length)]).toEqual([0, 3, [61, 61, 61]]);
+  });
+});
+
+describe("bench", () => {
+  const cell = ["--isl", "4", "--osl", "2", "--repeats", "1", "--warmup", "0"];
+
+  it("leaves the page and its data, and report makes the page again", async () => {
+    const page = join(directory, "new", "folder", "page.html");
+    const { status } = await espalier(["bench", await engineOf("plain-v4"), ...cell, "--html", page]);
+    expect(status).toBe(0);
+    const again = join(directory, "again.html");
+    const report = await espalier(["report", page.replace(".html", ".json"), "--out", again]);
+    expect([report.status, report.stderr]).toEqual([0, ""]);
+    expect(readFileSync(again, "utf8")).toBe(readFileSync(page, "utf8"));
+  }, 30_000);
+
+  it("looks before it measures whether the page can be written", async () => {
+    const page = join(await engineOf("plain-v4"), "engine.json", "page.html");
+    const { status, stderr } = await espalier(["bench", await engineOf("plain-v4"), ...cell, "--html", page]);
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/^espalier: ERR_FILE_WRITE: .*is not a directory/)]);
+  });
+
+  it("has no options that it would ignore", async () => {
+    const { status } = await espalier(["bench", await engineOf("plain-v4"), "--context", "4"]);
+    expect(status).toBe(2);
+  });
+});
+
+describe("build", () => {
+  it("goes on when nobody reads its progress", async () => {
+    const out = join(directory, "deaf");
+    const { status } = await espalier(["build", tiny, "--out", out, "--weights", "f32"], { deafStderr: true });
+    expect([status, existsSync(join(out, "engine.json"))]).toEqual([0, true]);
+  });
+
+  it("ends with 130, one JSON document and nothing on disk when interrupted", async () => {
+    const out = join(temporaryDirectory(), "engine");
+    const built = await espalier(["build", tiny, "--out", out, "--json"], { interruptAt: "packing" });
+    if (built.status === 0) return console.log("skipped: the build was done before the signal came");
+    expect([built.status, errorOf(built.stdout).code]).toEqual([130, "ERR_ABORTED"]);
+    expect(readdirSync(join(out, ".."))).toEqual([]);
+  });
+});
