@@ -1,6 +1,7 @@
 {
   "variables": {
-    # npm run test:sanitize: "address,undefined" builds the addon so, "thread" a program without Node instead
+    # npm run test:sanitize: "address,undefined" builds the addon so, "thread" a program without Node instead;
+    # npm run test:leak: "leak", the same program
     "espalier_sanitize%": "",
     # npm run build:simde: 1 compiles the AVX-512 libraries for AVX2 through SIMDe
     "espalier_simde%": "0",
@@ -27,7 +28,7 @@
     ],
   },
   "conditions": [
-    ["espalier_sanitize=='thread'", {
+    ["espalier_sanitize=='thread' or espalier_sanitize=='leak'", {
       "targets": [
         {
           "target_name": "thread_safety",

@@ -2,9 +2,19 @@
 import tseslint from "typescript-eslint";
 
 const nodeGlobals = Object.fromEntries(
-  ["AbortController", "Buffer", "URL", "clearTimeout", "console", "fetch", "performance", "process", "setTimeout"].map(
-    (name) => [name, "readonly"],
-  ),
+  [
+    "AbortController",
+    "Buffer",
+    "URL",
+    "clearInterval",
+    "clearTimeout",
+    "console",
+    "fetch",
+    "performance",
+    "process",
+    "setInterval",
+    "setTimeout",
+  ].map((name) => [name, "readonly"]),
 );
 
 export default tseslint.config(

@@ -17,6 +17,8 @@ const flavours = {
   asan: { folder: "build-asan", variables: { espalier_sanitize: "address,undefined" } },
   /** Thread sanitizer: not the addon but a program without Node. */
   tsan: { folder: "build-tsan", variables: { espalier_sanitize: "thread" }, product: "thread_safety" },
+  /** Leak sanitizer, the same program. */
+  lsan: { folder: "build-lsan", variables: { espalier_sanitize: "leak" }, product: "thread_safety" },
 };
 
 /** Path of what a flavour builds: the addon, for ESPALIER_BINDING, or a program. */
