@@ -16,6 +16,8 @@ export interface CpuInfo {
   isa: IsaName;
   /** Levels this machine runs, lowest first. */
   isas: IsaName[];
+  /** What is wrong with ESPALIER_ISA or ESPALIER_THREADS, which engines refuse to load with. */
+  problem: { code: "ERR_ARGUMENT" | "ERR_ISA"; message: string } | null;
 }
 
 export type IsaName = "ref" | "avx2" | "avx512" | "avx512_bf16";

@@ -56,7 +56,11 @@ export function diagnose(): Promise<Diagnosis> {
     memory: { totalBytes: totalmem(), freeBytes: freemem() },
     weightFormats: binding.weightFormats().map((format) => format.id),
     backends: [
-      { name: "cpu", usable: true, why: `${cpu.isa} kernels on ${cpu.threads} threads` },
+      {
+        name: "cpu",
+        usable: cpu.problem === null,
+        why: cpu.problem?.message ?? `${cpu.isa} kernels on ${cpu.threads} ${cpu.threads === 1 ? "thread" : "threads"}`,
+      },
       { name: "cuda", usable: false, why: "this version has no CUDA backend yet" },
       { name: "tensorrt", usable: false, why: "this version has no TensorRT backend yet" },
     ],

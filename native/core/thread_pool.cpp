@@ -20,16 +20,28 @@ void pause_cpu() {
 #endif
 }
 
+// ESPALIER_THREADS; 0 when it is unset or empty, -1 when it is no number of threads.
+int environment_threads() {
+  const char* text = std::getenv("ESPALIER_THREADS");
+  if (text == nullptr || *text == '\0') return 0;
+  char* end = nullptr;
+  const long wanted = std::strtol(text, &end, 10);
+  return *end == '\0' && wanted >= 1 && wanted <= kMaxThreads ? static_cast<int>(wanted) : -1;
+}
+
 }  // namespace
 
 int default_thread_count() {
-  if (const char* text = std::getenv("ESPALIER_THREADS")) {
-    char* end = nullptr;
-    const long wanted = std::strtol(text, &end, 10);
-    if (end != text && *end == '\0' && wanted >= 1 && wanted <= kMaxThreads) return static_cast<int>(wanted);
-  }
+  const int wanted = environment_threads();
+  if (wanted > 0) return wanted;
   const int cores = cpu_features().physical_cores;
   return cores < kMaxThreads ? cores : kMaxThreads;
+}
+
+Status thread_environment_status() {
+  if (environment_threads() >= 0) return Status::ok();
+  return Status("ERR_ARGUMENT", format_text("ESPALIER_THREADS: expected a whole number from 1 to %d, found \"%s\"",
+                                            kMaxThreads, std::getenv("ESPALIER_THREADS")));
 }
 
 ThreadPool::ThreadPool(int threads) {

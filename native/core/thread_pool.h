@@ -11,12 +11,16 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/status.h"
+
 namespace espalier {
 
 constexpr int kMaxThreads = 256;
 
 // ESPALIER_THREADS, or the number of physical cores this process may use. At least 1, at most kMaxThreads.
 int default_thread_count();
+// The error of a bad ESPALIER_THREADS, if any; ok otherwise. Engines that are not told their threads report it on load.
+Status thread_environment_status();
 
 class ThreadPool {
  public:

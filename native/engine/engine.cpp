@@ -9,6 +9,7 @@
 #include "backend/error.h"
 #include "backend/registry.h"
 #include "core/cpu_features.h"
+#include "core/thread_pool.h"
 
 namespace espalier {
 
@@ -24,6 +25,7 @@ Status Engine::load(EngineConfig config, std::function<void()> notify, std::uniq
 
 Status Engine::open() {
   ESP_RETURN_IF_ERROR(isa_environment_status());
+  if (config_.threads == 0) ESP_RETURN_IF_ERROR(thread_environment_status());
   ESP_RETURN_IF_ERROR(load_weights(config_.weights_path, config_.spec, config_.tensors, &weights_));
   weights_.decoder.rotated = config_.rotated;
   ESP_RETURN_IF_ERROR(find_backend(config_.backend, &backend_));

@@ -27,6 +27,15 @@ Napi::Value cpu_info(const Napi::CallbackInfo& info) {
   Napi::Array isas = Napi::Array::New(info.Env(), levels.size());
   for (size_t i = 0; i < levels.size(); ++i) isas[static_cast<uint32_t>(i)] = isa_name(levels[i]);
   out.Set("isas", isas);
+  const Status isa = isa_environment_status(), threads = thread_environment_status();
+  const Status& problem = isa.is_ok() ? threads : isa;
+  out.Set("problem", info.Env().Null());
+  if (!problem.is_ok()) {
+    Napi::Object described = Napi::Object::New(info.Env());
+    described.Set("code", problem.code());
+    described.Set("message", problem.what());
+    out.Set("problem", described);
+  }
   return out;
 }
 

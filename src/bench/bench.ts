@@ -44,6 +44,8 @@ function machineOf(options: BenchOptions): Machine {
   const isa = options.isa === undefined || options.isa === "auto" ? cpu.isa : options.isa;
   if (!cpu.isas.includes(isa))
     throw new EspalierError("ERR_ISA", `isa: expected one of ${cpu.isas.join(", ")}, found "${isa}"`);
+  if (options.threads === undefined && cpu.problem !== null)
+    throw new EspalierError(cpu.problem.code, cpu.problem.message);
   const threads = options.threads ?? cpu.threads;
   if (!Number.isSafeInteger(threads) || threads < 1)
     throw new EspalierError("ERR_ARGUMENT", `threads: expected a whole number from 1, found ${threads}`);

@@ -3,10 +3,10 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { buildEngine, Engine, type EngineLoadOptions } from "../engine/index.js";
+import { buildEngine, Engine, readEngineManifest, type EngineLoadOptions } from "../engine/index.js";
 import { EspalierError } from "../errors.js";
 import { cacheDirectory } from "../files/cache-directory.js";
 import { version } from "../version.js";
@@ -71,7 +71,7 @@ export async function engineDirectory(
     );
   const format = options.weights ?? "f32";
   const directory = join(cacheDirectory(), "engines", `${await fingerprint(path)}-${format}`);
-  if (existsSync(join(directory, "engine.json"))) return directory;
+  if (await isUsable(directory)) return directory;
   try {
     await buildEngine(path, directory, {
       weights: format,
@@ -83,6 +83,18 @@ export async function engineDirectory(
     if (!existsSync(join(directory, "engine.json"))) throw error;
   }
   return directory;
+}
+
+/** An engine in the cache that this version no longer reads is removed: nobody asked for it by name. */
+async function isUsable(directory: string): Promise<boolean> {
+  if (!existsSync(directory)) return false;
+  try {
+    await readEngineManifest(directory);
+    return true;
+  } catch {
+    await rm(directory, { recursive: true, force: true });
+    return false;
+  }
 }
 
 export async function openEngine(path: string, options: EngineCliOptions, context: CommandContext): Promise<Engine> {

@@ -3,6 +3,20 @@ import { inChild } from "./child.js";
 
 const pool = binding.testing;
 
+describe("ESPALIER_THREADS", () => {
+  const code = "const { threads, problem } = binding.cpuInfo(); console.log(problem?.message ?? threads)";
+
+  it("sets the threads; empty is as if unset", () => {
+    expect(inChild(code, { ESPALIER_THREADS: "7" })).toBe("7");
+    expect(inChild(code, { ESPALIER_THREADS: "" })).toBe(String(binding.cpuInfo().physicalCores));
+  });
+
+  it.each(["0", "abc", "-1", "2x", "257", "99999999999999999999"])("%s is refused, not ignored", (text) => {
+    const problem = `ESPALIER_THREADS: expected a whole number from 1 to 256, found "${text}"`;
+    expect(inChild(code, { ESPALIER_THREADS: text })).toBe(problem);
+  });
+});
+
 describe("thread pool", () => {
   it("runs every task exactly once, for few and many tasks and threads", () => {
     for (const threads of [1, 2, 3, 8])

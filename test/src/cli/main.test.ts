@@ -77,6 +77,31 @@ describe("errors", () => {
   });
 });
 
+describe("ESPALIER_THREADS and ESPALIER_ISA", () => {
+  it("are refused by engines and shown by doctor when they are wrong", async () => {
+    const engine = await engineOf("plain-v4");
+    for (const [bad, code] of [
+      [{ ESPALIER_THREADS: "abc" }, "ERR_ARGUMENT"],
+      [{ ESPALIER_ISA: "sse9" }, "ERR_ISA"],
+    ] as const) {
+      const [name, value] = Object.entries(bad)[0] as [string, string];
+      for (const args of [
+        ["logits", engine, "--ids", "1"],
+        ["bench", engine, "--isl", "2", "--osl", "1"],
+      ]) {
+        const { stdout, status } = await espalier([...args, "--json"], { env: { [name]: value } });
+        expect(status).not.toBe(0);
+        expect(errorOf(stdout)).toMatchObject({
+          code,
+          message: expect.stringMatching(`^${name}: expected .*"${value}"`),
+        });
+      }
+      const { stdout, status } = await espalier(["doctor"], { env: { [name]: value } });
+      expect([status, stdout]).toEqual([0, expect.stringMatching(`cpu +not usable: ${name}: expected`)]);
+    }
+  }, 30_000);
+});
+
 describe("logits", () => {
   it("prints JSON that holds every row", async () => {
     const { status, stdout } = await espalier(["logits", tiny, "--ids", "1,2,3", "--all", "--json"], { env });
@@ -107,6 +132,19 @@ describe("bench", () => {
   it("has no options that it would ignore", async () => {
     const { status } = await espalier(["bench", await engineOf("plain-v4"), "--context", "4"]);
     expect(status).toBe(2);
+  });
+});
+
+describe("the engine cache", () => {
+  it("builds again what it cannot read", async () => {
+    const own = join(directory, "own-cache");
+    const run = () => espalier(["logits", tiny, "--ids", "1"], { env: { ESPALIER_CACHE: own } });
+    const first = await run();
+    const [name] = readdirSync(join(own, "engines"));
+    writeFileSync(join(own, "engines", name as string, "engine.json"), '{"engineVersion": 0}');
+    const second = await run();
+    expect([second.status, second.stdout]).toEqual([0, first.stdout]);
+    expect(second.stderr).toContain("building f32 engine");
   });
 });
 

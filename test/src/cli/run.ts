@@ -28,7 +28,9 @@ export function espalier(args: readonly string[], options: RunOptions = {}): Pro
     else
       child.stderr.setEncoding("utf8").on("data", (text: string) => {
         stderr += text;
-        if (options.interruptAt !== undefined && stderr.includes(options.interruptAt)) child.kill("SIGINT");
+        if (options.interruptAt === undefined || !stderr.includes(options.interruptAt)) return;
+        delete options.interruptAt; // once: a second signal would end it at once
+        child.kill("SIGINT");
       });
     child.stdin.on("error", () => {}); // a command that reads nothing may be gone already
     child.stdin.end(options.input ?? "");
