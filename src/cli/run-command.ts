@@ -46,6 +46,7 @@ async function execute(json: boolean, body: (context: CommandContext) => Promise
     if (interrupts > 1) process.exit(EXIT_INTERRUPTED); // asked twice: leave at once
     controller.abort();
   };
+  // They stay until the process ends: a second Ctrl-C must not find the default handler while the last words are said.
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
   try {
     const result = await body({ signal: controller.signal, progress, json });
@@ -62,8 +63,6 @@ async function execute(json: boolean, body: (context: CommandContext) => Promise
     }
     await reportError(json, error);
     return isUsage(error) ? EXIT_USAGE : EXIT_FAILED;
-  } finally {
-    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
 }
 
