@@ -123,6 +123,7 @@ export class Engine implements AsyncDisposable {
     return event.scores;
   }
 
+  /** As of the last finished step. */
   stats(): EngineStats {
     return this.#native.stats();
   }

@@ -89,8 +89,12 @@ describe("process exit", () => {
   });
 });
 
+/** AddressSanitizer keeps freed memory aside, so that resident memory says nothing under it. */
+const sanitized = (process.env["LD_PRELOAD"] ?? "").includes("asan");
+if (sanitized) console.log("skipped: memory after dispose, AddressSanitizer holds freed memory back");
+
 describe("memory", () => {
-  it("loading and disposing many times does not grow the process", async () => {
+  (sanitized ? it.skip : it)("loading and disposing many times does not grow the process", async () => {
     const body = `
       const cycle = async () => {
         const engine = await Engine.load(process.argv[1]);
