@@ -11,15 +11,16 @@ namespace {
 
 float first_lane(__m256i value) { return static_cast<float>(_mm256_extract_epi32(value, 0)); }
 
+// Four places at once: the prefetchers follow each, and one place alone gives three quarters (Granite Rapids).
 void read(const char* data, size_t bytes, float* sink) {
+  const size_t part = bytes / 4;
   __m256i sums[8];
   for (__m256i& sum : sums) sum = _mm256_setzero_si256();
-  for (size_t i = 0; i < bytes; i += 256) {
-    for (int line = 0; line < 256; line += 64) _mm_prefetch(data + i + 4096 + line, _MM_HINT_T0);
+  for (size_t i = 0; i < part; i += 64)
 #pragma GCC unroll 8
     for (int v = 0; v < 8; ++v)
-      sums[v] = _mm256_or_si256(sums[v], _mm256_load_si256(reinterpret_cast<const __m256i*>(data + i + v * 32)));
-  }
+      sums[v] = _mm256_or_si256(
+          sums[v], _mm256_load_si256(reinterpret_cast<const __m256i*>(data + v / 2 * part + i + v % 2 * 32)));
   for (const __m256i& sum : sums) *sink += first_lane(sum);
 }
 

@@ -15,14 +15,15 @@ constexpr int kChains = 16;  // latency 4-5, two a cycle
 
 inline float first_lane(__m512i value) { return static_cast<float>(_mm_cvtsi128_si32(_mm512_castsi512_si128(value))); }
 
+// Four places at once: the prefetchers follow each, and one place alone gives three quarters (Granite Rapids).
 inline void read(const char* data, size_t bytes, float* sink) {
+  const size_t part = bytes / 4;
   __m512i sums[8];
   for (__m512i& sum : sums) sum = _mm512_setzero_si512();
-  for (size_t i = 0; i < bytes; i += 512) {
-    for (int line = 0; line < 512; line += 64) _mm_prefetch(data + i + 4096 + line, _MM_HINT_T0);
+  for (size_t i = 0; i < part; i += 128)
 #pragma GCC unroll 8
-    for (int v = 0; v < 8; ++v) sums[v] = _mm512_or_si512(sums[v], _mm512_load_si512(data + i + v * 64));
-  }
+    for (int v = 0; v < 8; ++v)
+      sums[v] = _mm512_or_si512(sums[v], _mm512_load_si512(data + v / 2 * part + i + v % 2 * 64));
   for (const __m512i& sum : sums) *sink += first_lane(sum);
 }
 

@@ -8,17 +8,17 @@
 #pragma once
 #include "kernels/matmul/epilogue_avx512.h"
 #include "kernels/matmul/linear_kernel.h"
+#include "kernels/matmul/stream_fetch.h"
 #include "quant/panel_layout.h"
 
 namespace espalier {
 namespace {
 
-constexpr int64_t kRowsLimit = 8;       // m that the streaming kernels take
-constexpr int64_t kTileRows = 14;       // 14 x 32: 28 accumulators, 2 weight vectors, 1 broadcast
-constexpr int64_t kBlockWords = 256;    // depth of a block of weights: 32 columns are 32 KiB and stay in L1
-constexpr int64_t kFetchSteps = 8;      // words between prefetches
-constexpr int64_t kStreamBytes = 2048;  // how far ahead of the weights in use the streaming kernels fetch
-constexpr int64_t kAheadBytes = 1024;   // how far ahead of its use x is brought from L2 to L1
+constexpr int64_t kRowsLimit = 8;      // m that the streaming kernels take
+constexpr int64_t kTileRows = 14;      // 14 x 32: 28 accumulators, 2 weight vectors, 1 broadcast
+constexpr int64_t kBlockWords = 256;   // depth of a block of weights: 32 columns are 32 KiB and stay in L1
+constexpr int64_t kFetchSteps = 8;     // words between prefetches
+constexpr int64_t kAheadBytes = 1024;  // how far ahead of its use x is brought from L2 to L1
 
 inline float* out_of(const LinearProblem& p, int64_t row, int64_t panel) {
   return p.out + (row - p.out_row) * p.ldo + (panel - p.out_panel) * kPanel;
@@ -29,48 +29,76 @@ const char* panel_of(const LinearProblem& p, int64_t index) {
   return static_cast<const char*>(p.weight) + index * ceil_div(p.k, Op::kWordValues) * 64;
 }
 
-// R rows of x against one panel, U words of k in flight.
-template <typename Op, int R, int U>
-void stream_panel(const LinearProblem& p, int64_t panel) {
-  typename Op::Sum acc[U][R];
-#pragma GCC unroll 8
-  for (int u = 0; u < U; ++u)
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc[u][r] = Op::zero();
-  const int32_t* x = static_cast<const int32_t*>(p.x);
-  const char* bytes = panel_of<Op>(p, panel);
-  const int64_t words = ceil_div(p.k, Op::kWordValues);
-  int64_t i = 0;
-  for (; i + U <= words; i += U) {
-#pragma GCC unroll 8
-    for (int u = 0; u < U; ++u) {
-      _mm_prefetch(bytes + kStreamBytes + u * 64, _MM_HINT_T0);
-      const __m512i w = _mm512_loadu_si512(bytes + u * 64);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) acc[u][r] = Op::dot(acc[u][r], _mm512_set1_epi32(x[r * p.x_stride + i + u]), w);
-    }
-    bytes += U * 64;
-  }
-  for (; i < words; ++i, bytes += 64)
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r)
-      acc[0][r] = Op::dot(acc[0][r], _mm512_set1_epi32(x[r * p.x_stride + i]), _mm512_loadu_si512(bytes));
-  const typename Op::Finish finish = Op::finish_of(p, panel);
+// Adds one word of R rows against P panels.
+template <typename Op, int R, int P>
+inline void add_word(const int32_t* x, int64_t stride, const char* bytes, int64_t apart,
+                     typename Op::Sum (&acc)[P][R]) {
+  __m512i w[P];
+#pragma GCC unroll 4
+  for (int q = 0; q < P; ++q) w[q] = _mm512_loadu_si512(bytes + q * apart);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int u = 1; u < U; ++u) acc[0][r] = Op::add(acc[0][r], acc[u][r]);
-    Op::finish(finish, acc[0][r], p, r, panel);
+    const __m512i value = _mm512_set1_epi32(x[r * stride]);
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) acc[q][r] = Op::dot(acc[q][r], value, w[q]);
   }
 }
 
+// R rows of x against P adjacent panels, U words of k in flight.
+template <typename Op, int R, int P, int U>
+void stream_panels(const LinearProblem& p, int64_t panel) {
+  typename Op::Sum acc[U][P][R];
+#pragma GCC unroll 8
+  for (int u = 0; u < U; ++u)
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q)
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) acc[u][q][r] = Op::zero();
+  const int32_t* x = static_cast<const int32_t*>(p.x);
+  const char* bytes = panel_of<Op>(p, panel);
+  const int64_t words = ceil_div(p.k, Op::kWordValues);
+  const int64_t apart = words * 64;
+  int64_t i = 0;
+  for (; i + U <= words; i += U) {
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) fetch<U * 64, P>(bytes + q * apart);
+#pragma GCC unroll 8
+    for (int u = 0; u < U; ++u) add_word<Op, R, P>(x + i + u, p.x_stride, bytes + u * 64, apart, acc[u]);
+    bytes += U * 64;
+  }
+  for (; i < words; ++i, bytes += 64) add_word<Op, R, P>(x + i, p.x_stride, bytes, apart, acc[0]);
+#pragma GCC unroll 4
+  for (int q = 0; q < P; ++q) {
+    const typename Op::Finish finish = Op::finish_of(p, panel + q);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int u = 1; u < U; ++u) acc[0][q][r] = Op::add(acc[0][q][r], acc[u][q][r]);
+      Op::finish(finish, acc[0][q][r], p, r, panel + q);
+    }
+  }
+}
+
+// Several panels at once where registers allow: each is a stream of its own to the prefetchers.
 template <typename Op>
 void run_rows(const LinearProblem& p, int64_t panel_begin, int64_t panel_end) {
-  using StreamFunction = void (*)(const LinearProblem&, int64_t);
-  static const StreamFunction kStreams[kRowsLimit] = {
-      stream_panel<Op, 1, 8>, stream_panel<Op, 2, 4>, stream_panel<Op, 3, 4>, stream_panel<Op, 4, 2>,
-      stream_panel<Op, 5, 2>, stream_panel<Op, 6, 2>, stream_panel<Op, 7, 2>, stream_panel<Op, 8, 2>};
-  for (int64_t panel = panel_begin; panel < panel_end; ++panel) kStreams[p.m - 1](p, panel);
+  struct Stream {
+    int64_t panels;
+    void (*several)(const LinearProblem&, int64_t);
+    void (*one)(const LinearProblem&, int64_t);
+  };
+  static const Stream kStreams[kRowsLimit] = {{4, stream_panels<Op, 1, 4, 2>, stream_panels<Op, 1, 1, 8>},
+                                              {4, stream_panels<Op, 2, 4, 1>, stream_panels<Op, 2, 1, 4>},
+                                              {4, stream_panels<Op, 3, 4, 1>, stream_panels<Op, 3, 1, 4>},
+                                              {4, stream_panels<Op, 4, 4, 1>, stream_panels<Op, 4, 1, 2>},
+                                              {4, stream_panels<Op, 5, 4, 1>, stream_panels<Op, 5, 1, 2>},
+                                              {4, stream_panels<Op, 6, 4, 1>, stream_panels<Op, 6, 1, 2>},
+                                              {2, stream_panels<Op, 7, 2, 1>, stream_panels<Op, 7, 1, 2>},
+                                              {2, stream_panels<Op, 8, 2, 1>, stream_panels<Op, 8, 1, 2>}};
+  const Stream& stream = kStreams[p.m - 1];
+  int64_t panel = panel_begin;
+  for (; panel + stream.panels <= panel_end; panel += stream.panels) stream.several(p, panel);
+  for (; panel < panel_end; ++panel) stream.one(p, panel);
 }
 
 // One tile against words [word, word_end) of one or two adjacent panels. Sums start from `partial` unless this is the

@@ -10,81 +10,105 @@
 #include "kernels/matmul/epilogue_avx2.h"
 #include "kernels/matmul/f32_tile.h"
 #include "kernels/matmul/linear_kernel.h"
+#include "kernels/matmul/stream_fetch.h"
 #include "quant/panel_layout.h"
 
 namespace espalier {
 namespace {
 
-constexpr int64_t kRowsLimit = 6;         // m that the streaming kernels take
-constexpr int64_t kBlockK = 384;          // depth of a block of weights: 16 columns are 24 KiB
-constexpr int64_t kPrefetchBytes = 2048;  // how far ahead of the weights in use
+constexpr int64_t kRowsLimit = 6;  // m that the streaming kernels take
+constexpr int64_t kBlockK = 384;   // depth of a block of weights: 16 columns are 24 KiB
 
 inline float* out_of(const LinearProblem& p, int64_t row, int64_t panel) {
   return p.out + (row - p.out_row) * p.ldo + (panel - p.out_panel) * kPanel;
 }
 
-template <int R>
-inline void add_step(const float* x, int64_t stride, const __m256* w, __m256 (&acc)[R][2]) {
+// Adds one value of k of R rows against P panels; w: two vectors of each panel, kStep * 2 apart.
+template <int R, int P, int kStep>
+inline void add_value(const float* x, int64_t stride, const __m256 (&w)[P][2 * kStep], int s, __m256 (&acc)[P][R][2]) {
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const __m256 value = _mm256_broadcast_ss(x + r * stride);
-    acc[r][0] = _mm256_fmadd_ps(value, w[0], acc[r][0]);
-    acc[r][1] = _mm256_fmadd_ps(value, w[1], acc[r][1]);
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) {
+      acc[q][r][0] = _mm256_fmadd_ps(value, w[q][2 * s], acc[q][r][0]);
+      acc[q][r][1] = _mm256_fmadd_ps(value, w[q][2 * s + 1], acc[q][r][1]);
+    }
   }
 }
 
-// R rows of x against one panel, U steps of k in flight.
-template <typename Weights, int R, int U>
-void stream_panel(const LinearProblem& p, int64_t panel) {
+// R rows of x against P adjacent panels, U steps of k in flight.
+template <typename Weights, int R, int P, int U>
+void stream_panels(const LinearProblem& p, int64_t panel) {
   constexpr int kStep = Weights::kStep;
-  __m256 acc[U][R][2];
+  constexpr int kBytes = Weights::kStepBytes;
+  __m256 acc[U][P][R][2];
 #pragma GCC unroll 4
   for (int u = 0; u < U; ++u)
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q)
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc[u][r][0] = acc[u][r][1] = _mm256_setzero_ps();
+      for (int r = 0; r < R; ++r) acc[u][q][r][0] = acc[u][q][r][1] = _mm256_setzero_ps();
   const float* x = static_cast<const float*>(p.x);
   const char* bytes = Weights::panel(p, panel);
-  const int64_t whole = p.k / (kStep * U) * (kStep * U);
+  const int64_t apart = Weights::panel(p, panel + 1) - bytes;
   int64_t k = 0;
-  for (; k < whole; k += kStep * U) {
+  for (; k + kStep * U <= p.k; k += kStep * U) {
 #pragma GCC unroll 4
-    for (int line = 0; line < U * Weights::kStepBytes; line += 64)
-      _mm_prefetch(bytes + kPrefetchBytes + line, _MM_HINT_T0);
+    for (int q = 0; q < P; ++q) fetch<U * kBytes, P>(bytes + q * apart);
 #pragma GCC unroll 4
     for (int u = 0; u < U; ++u) {
-      __m256 w[2 * kStep];
-      Weights::load(bytes + u * Weights::kStepBytes, w);
+      __m256 w[P][2 * kStep];
+#pragma GCC unroll 4
+      for (int q = 0; q < P; ++q) Weights::load(bytes + q * apart + u * kBytes, w[q]);
 #pragma GCC unroll 2
-      for (int s = 0; s < kStep; ++s) add_step<R>(x + k + u * kStep + s, p.x_stride, w + 2 * s, acc[u]);
+      for (int s = 0; s < kStep; ++s) add_value<R, P, kStep>(x + k + u * kStep + s, p.x_stride, w, s, acc[u]);
     }
-    bytes += U * Weights::kStepBytes;
+    bytes += U * kBytes;
   }
   for (; k < p.k; k += kStep) {
-    __m256 w[2 * kStep];
-    Weights::load(bytes, w);
-    for (int s = 0; s < kStep && k + s < p.k; ++s) add_step<R>(x + k + s, p.x_stride, w + 2 * s, acc[0]);
-    bytes += Weights::kStepBytes;
-  }
-  const int64_t column = panel * kPanel;
-  const Epilogue epilogue =
-      epilogue_of(Weights::scale(p, panel), p.bias != nullptr ? p.bias + column : nullptr, p.n - column, p.accumulate);
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
+    __m256 w[P][2 * kStep];
 #pragma GCC unroll 4
-      for (int u = 1; u < U; ++u) acc[0][r][half] = _mm256_add_ps(acc[0][r][half], acc[u][r][half]);
-      store(epilogue, out_of(p, r, panel), half, acc[0][r][half]);
-    }
+    for (int q = 0; q < P; ++q) Weights::load(bytes + q * apart, w[q]);
+#pragma GCC unroll 2
+    for (int s = 0; s < kStep; ++s)
+      if (k + s < p.k) add_value<R, P, kStep>(x + k + s, p.x_stride, w, s, acc[0]);
+    bytes += kBytes;
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < P; ++q) {
+    const int64_t column = (panel + q) * kPanel;
+    const Epilogue epilogue = epilogue_of(Weights::scale(p, panel + q), p.bias != nullptr ? p.bias + column : nullptr,
+                                          p.n - column, p.accumulate);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+#pragma GCC unroll 4
+        for (int u = 1; u < U; ++u) acc[0][q][r][half] = _mm256_add_ps(acc[0][q][r][half], acc[u][q][r][half]);
+        store(epilogue, out_of(p, r, panel + q), half, acc[0][q][r][half]);
+      }
+  }
 }
 
+// Several panels at once where registers allow: each is a stream of its own to the prefetchers.
 template <typename Weights>
 void run_rows(const LinearProblem& p, int64_t panel_begin, int64_t panel_end) {
-  using StreamFunction = void (*)(const LinearProblem&, int64_t);
-  static const StreamFunction kStreams[kRowsLimit] = {stream_panel<Weights, 1, 4>, stream_panel<Weights, 2, 2>,
-                                                      stream_panel<Weights, 3, 2>, stream_panel<Weights, 4, 1>,
-                                                      stream_panel<Weights, 5, 1>, stream_panel<Weights, 6, 1>};
-  for (int64_t panel = panel_begin; panel < panel_end; ++panel) kStreams[p.m - 1](p, panel);
+  struct Stream {
+    int64_t panels;
+    void (*several)(const LinearProblem&, int64_t);
+    void (*one)(const LinearProblem&, int64_t);
+  };
+  static const Stream kStreams[kRowsLimit] = {{4, stream_panels<Weights, 1, 4, 1>, stream_panels<Weights, 1, 1, 4>},
+                                              {2, stream_panels<Weights, 2, 2, 1>, stream_panels<Weights, 2, 1, 2>},
+                                              {2, stream_panels<Weights, 3, 2, 1>, stream_panels<Weights, 3, 1, 2>},
+                                              {1, stream_panels<Weights, 4, 1, 1>, stream_panels<Weights, 4, 1, 1>},
+                                              {1, stream_panels<Weights, 5, 1, 1>, stream_panels<Weights, 5, 1, 1>},
+                                              {1, stream_panels<Weights, 6, 1, 1>, stream_panels<Weights, 6, 1, 1>}};
+  const Stream& stream = kStreams[p.m - 1];
+  int64_t panel = panel_begin;
+  for (; panel + stream.panels <= panel_end; panel += stream.panels) stream.several(p, panel);
+  for (; panel < panel_end; ++panel) stream.one(p, panel);
 }
 
 // `count` values of k of a panel, from k on, as f32 [count][16].

@@ -11,76 +11,101 @@
 #include "kernels/matmul/epilogue_avx512.h"
 #include "kernels/matmul/f32_tile.h"
 #include "kernels/matmul/linear_kernel.h"
+#include "kernels/matmul/stream_fetch.h"
 #include "quant/panel_layout.h"
 
 namespace espalier {
 namespace {
 
-constexpr int64_t kRowsLimit = 8;         // m that the streaming kernels take
-constexpr int64_t kBlockK = 256;          // depth of a block of weights: 32 columns are 32 KiB and stay in L1
-constexpr int64_t kPrefetchBytes = 2048;  // how far ahead of the weights in use
+constexpr int64_t kRowsLimit = 8;  // m that the streaming kernels take
+constexpr int64_t kBlockK = 256;   // depth of a block of weights: 32 columns are 32 KiB and stay in L1
 
 inline float* out_of(const LinearProblem& p, int64_t row, int64_t panel) {
   return p.out + (row - p.out_row) * p.ldo + (panel - p.out_panel) * kPanel;
 }
 
-// R rows of x against one panel, U steps of k in flight.
-template <typename Weights, int R, int U>
-void stream_panel(const LinearProblem& p, int64_t panel) {
+// Adds kStep values of k of R rows against P panels.
+template <int R, int P, int kStep>
+inline void add_step(const float* x, int64_t stride, int64_t count, const __m512 (&w)[P][kStep], __m512 (&acc)[P][R]) {
+#pragma GCC unroll 2
+  for (int s = 0; s < kStep && s < count; ++s)
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m512 value = _mm512_set1_ps(x[r * stride + s]);
+#pragma GCC unroll 4
+      for (int q = 0; q < P; ++q) acc[q][r] = _mm512_fmadd_ps(value, w[q][s], acc[q][r]);
+    }
+}
+
+// R rows of x against P adjacent panels, U steps of k in flight.
+template <typename Weights, int R, int P, int U>
+void stream_panels(const LinearProblem& p, int64_t panel) {
   constexpr int kStep = Weights::kStep;
-  __m512 acc[U][R];
+  constexpr int kBytes = Weights::kStepBytes;
+  __m512 acc[U][P][R];
 #pragma GCC unroll 8
   for (int u = 0; u < U; ++u)
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q)
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) acc[u][r] = _mm512_setzero_ps();
+      for (int r = 0; r < R; ++r) acc[u][q][r] = _mm512_setzero_ps();
   const float* x = static_cast<const float*>(p.x);
   const char* bytes = Weights::panel(p, panel);
-  const int64_t whole = p.k / (kStep * U) * (kStep * U);
+  const int64_t apart = Weights::panel(p, panel + 1) - bytes;
   int64_t k = 0;
-  for (; k < whole; k += kStep * U) {
+  for (; k + kStep * U <= p.k; k += kStep * U) {
 #pragma GCC unroll 4
-    for (int line = 0; line < U * Weights::kStepBytes; line += 64)
-      _mm_prefetch(bytes + kPrefetchBytes + line, _MM_HINT_T0);
+    for (int q = 0; q < P; ++q) fetch<U * kBytes, P>(bytes + q * apart);
 #pragma GCC unroll 8
     for (int u = 0; u < U; ++u) {
-      __m512 w[kStep];
-      Weights::load(bytes + u * Weights::kStepBytes, w);
-#pragma GCC unroll 2
-      for (int s = 0; s < kStep; ++s)
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r)
-          acc[u][r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r * p.x_stride + k + u * kStep + s]), w[s], acc[u][r]);
+      __m512 w[P][kStep];
+#pragma GCC unroll 4
+      for (int q = 0; q < P; ++q) Weights::load(bytes + q * apart + u * kBytes, w[q]);
+      add_step<R, P, kStep>(x + k + u * kStep, p.x_stride, kStep, w, acc[u]);
     }
-    bytes += U * Weights::kStepBytes;
+    bytes += U * kBytes;
   }
   for (; k < p.k; k += kStep) {
-    __m512 w[kStep];
-    Weights::load(bytes, w);
-    for (int s = 0; s < kStep && k + s < p.k; ++s)
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r)
-        acc[0][r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r * p.x_stride + k + s]), w[s], acc[0][r]);
-    bytes += Weights::kStepBytes;
+    __m512 w[P][kStep];
+#pragma GCC unroll 4
+    for (int q = 0; q < P; ++q) Weights::load(bytes + q * apart, w[q]);
+    add_step<R, P, kStep>(x + k, p.x_stride, p.k - k, w, acc[0]);
+    bytes += kBytes;
   }
-  const int64_t column = panel * kPanel;
-  const Epilogue epilogue = epilogue_of(Weights::scale(p, panel), p.bias != nullptr ? p.bias + column : nullptr,
-                                        p.n - column, 0, p.accumulate);
+#pragma GCC unroll 4
+  for (int q = 0; q < P; ++q) {
+    const int64_t column = (panel + q) * kPanel;
+    const Epilogue epilogue = epilogue_of(Weights::scale(p, panel + q), p.bias != nullptr ? p.bias + column : nullptr,
+                                          p.n - column, 0, p.accumulate);
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
+    for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-    for (int u = 1; u < U; ++u) acc[0][r] = _mm512_add_ps(acc[0][r], acc[u][r]);
-    store(epilogue, out_of(p, r, panel), acc[0][r]);
+      for (int u = 1; u < U; ++u) acc[0][q][r] = _mm512_add_ps(acc[0][q][r], acc[u][q][r]);
+      store(epilogue, out_of(p, r, panel + q), acc[0][q][r]);
+    }
   }
 }
 
+// Several panels at once where registers allow: each is a stream of its own to the prefetchers.
 template <typename Weights>
 void run_rows(const LinearProblem& p, int64_t panel_begin, int64_t panel_end) {
-  using StreamFunction = void (*)(const LinearProblem&, int64_t);
-  static const StreamFunction kStreams[kRowsLimit] = {stream_panel<Weights, 1, 8>, stream_panel<Weights, 2, 4>,
-                                                      stream_panel<Weights, 3, 4>, stream_panel<Weights, 4, 2>,
-                                                      stream_panel<Weights, 5, 2>, stream_panel<Weights, 6, 2>,
-                                                      stream_panel<Weights, 7, 2>, stream_panel<Weights, 8, 2>};
-  for (int64_t panel = panel_begin; panel < panel_end; ++panel) kStreams[p.m - 1](p, panel);
+  struct Stream {
+    int64_t panels;
+    void (*several)(const LinearProblem&, int64_t);
+    void (*one)(const LinearProblem&, int64_t);
+  };
+  static const Stream kStreams[kRowsLimit] = {{4, stream_panels<Weights, 1, 4, 2>, stream_panels<Weights, 1, 1, 8>},
+                                              {4, stream_panels<Weights, 2, 4, 1>, stream_panels<Weights, 2, 1, 4>},
+                                              {4, stream_panels<Weights, 3, 4, 1>, stream_panels<Weights, 3, 1, 4>},
+                                              {4, stream_panels<Weights, 4, 4, 1>, stream_panels<Weights, 4, 1, 2>},
+                                              {4, stream_panels<Weights, 5, 4, 1>, stream_panels<Weights, 5, 1, 2>},
+                                              {4, stream_panels<Weights, 6, 4, 1>, stream_panels<Weights, 6, 1, 2>},
+                                              {2, stream_panels<Weights, 7, 2, 1>, stream_panels<Weights, 7, 1, 2>},
+                                              {2, stream_panels<Weights, 8, 2, 1>, stream_panels<Weights, 8, 1, 2>}};
+  const Stream& stream = kStreams[p.m - 1];
+  int64_t panel = panel_begin;
+  for (; panel + stream.panels <= panel_end; panel += stream.panels) stream.several(p, panel);
+  for (; panel < panel_end; ++panel) stream.one(p, panel);
 }
 
 // kBlockK steps of a panel as f32 [count][16].

@@ -6,6 +6,7 @@
 #include "kernels/matmul/activation_stage.h"
 #include "kernels/matmul/epilogue_avx2.h"
 #include "kernels/matmul/linear_kernel.h"
+#include "kernels/matmul/stream_fetch.h"
 #include "quant/panel_layout.h"
 
 namespace espalier {
@@ -13,7 +14,6 @@ namespace {
 
 constexpr int64_t kRowsLimit = 4;
 constexpr int64_t kTileRows = 6;
-constexpr int64_t kPrefetchBytes = 2048;
 
 const char* panel_of(const LinearProblem& p, int64_t index) {
   return static_cast<const char*>(p.weight) + index * panel_bytes_int8_w8a8(p.k);
@@ -75,7 +75,7 @@ void stream_panel(const LinearProblem& p, int64_t panel) {
   const int64_t words = ceil_div(p.k, 4);
 #pragma GCC unroll 4
   for (int64_t i = 0; i < words; ++i) {
-    _mm_prefetch(bytes + kPrefetchBytes, _MM_HINT_T0);
+    fetch<64, 1>(bytes);
     add_word<R>(x + i, p.x_stride, bytes, acc);
     bytes += 64;
   }

@@ -31,7 +31,7 @@ void plan_rows(ProductPlan* product, int64_t threads, size_t own_bytes, size_t g
   const int64_t panels = panel_count(p.n);
   const size_t panel_bytes = max_size(own_bytes / max_size(panels, 1), 1);
   const size_t wanted = max_size(group_bytes / (threads * kTasksPerThread), kMinTaskBytes);
-  const int64_t per_task = round_up(ceil_div(static_cast<int64_t>(wanted), static_cast<int64_t>(panel_bytes)), 2);
+  const int64_t per_task = round_up(ceil_div(static_cast<int64_t>(wanted), static_cast<int64_t>(panel_bytes)), 4);
   product->panels_per_task = threads == 1 ? max_size(panels, 1) : per_task;
   product->tiles_per_task = 1;
   product->row_blocks = 1;
