@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/isa.h"
+#include "core/kernel_log.h"
 #include "core/thread_pool.h"
 #include "kernels/cpu_context.h"
 
@@ -16,12 +17,13 @@
 
 namespace espalier {
 
-// The highest filled row at or below `isa`; nullptr when only the reference remains.
+// The highest filled row at or below `isa`; nullptr when only the reference remains. `op` is for the log.
 template <typename F>
-F best_variant(const F (&table)[kIsaCount], Isa isa) {
-  for (int level = static_cast<int>(isa); level > 0; --level)
-    if (table[level] != nullptr) return table[level];
-  return nullptr;
+F best_variant(const char* op, const F (&table)[kIsaCount], Isa isa) {
+  int level = static_cast<int>(isa);
+  while (level > 0 && table[level] == nullptr) --level;
+  log_kernel(op, static_cast<Isa>(level));
+  return level > 0 ? table[level] : nullptr;
 }
 
 // Forking costs a few microseconds when the workers are awake; element-wise work below this runs faster on one thread.

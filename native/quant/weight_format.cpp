@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/weight_format.h"
 
+#include "core/kernel_log.h"
+
 namespace espalier {
 
 extern const WeightFormat kWeightFormatF32;
@@ -30,9 +32,10 @@ std::string weight_format_names() {
 }
 
 const LinearKernel* select_linear_kernel(const WeightFormat& format, Isa isa) {
-  for (int level = static_cast<int>(isa); level > 0; --level)
-    if (format.cpu[level] != nullptr) return format.cpu[level];
-  return format.cpu[static_cast<int>(Isa::kRef)];
+  int level = static_cast<int>(isa);
+  while (level > 0 && format.cpu[level] == nullptr) --level;
+  log_kernel(format.cpu[level]->name);
+  return format.cpu[level];
 }
 
 }  // namespace espalier

@@ -161,7 +161,7 @@ void merge_parts(const CpuContext& context, const AttentionArgs& args, const Att
 }  // namespace
 
 size_t attention_workspace_size(const CpuContext& context, const AttentionArgs& args) {
-  if (best_variant(kVariants, context.isa) == nullptr || !check_sizes(args).is_ok()) return 0;
+  if (best_variant("attention", kVariants, context.isa) == nullptr || !check_sizes(args).is_ok()) return 0;
   const int threads = thread_count(context);
   Arena arena;
   carve(arena, plan_attention(args, threads, nullptr), threads, args.cache.head_dim);
@@ -170,7 +170,7 @@ size_t attention_workspace_size(const CpuContext& context, const AttentionArgs& 
 
 Status attention(const CpuContext& context, const AttentionArgs& args, void* workspace, size_t workspace_size) {
   ESP_RETURN_IF_ERROR(check(args));
-  const AttentionTileFn run_tile = best_variant(kVariants, context.isa);
+  const AttentionTileFn run_tile = best_variant("attention", kVariants, context.isa);
   if (run_tile == nullptr) return attention_ref(args);
   const int threads = thread_count(context);
   const AttentionPlan plan = plan_attention(args, threads, nullptr);

@@ -64,7 +64,7 @@ KvAppendTile tile_of(const KvAppendArgs& args, int64_t page, int64_t head) {
 Status kv_append(const CpuContext& context, const KvAppendArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
   if (args.tokens == 0) return Status::ok();
-  const KvAppendTileFn variant = best_variant(kVariants, context.isa);
+  const KvAppendTileFn variant = best_variant("kv_append", kVariants, context.isa);
   const KvAppendTileFn append = variant != nullptr ? variant : kv_append_tile_ref;
   const int64_t heads = args.cache.kv_heads;
   const int64_t first_page = args.position / kKvPageTokens;

@@ -27,7 +27,7 @@ Status check(const LayerNormArgs& args) {
 
 Status layer_norm(const CpuContext& context, const LayerNormArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
-  const LayerNormRowsFn rows = best_variant(kVariants, context.isa);
+  const LayerNormRowsFn rows = best_variant("layer_norm", kVariants, context.isa);
   if (rows == nullptr) return layer_norm_ref(args);
   for_row_ranges(context, args.tokens, args.hidden, [&](int64_t begin, int64_t end) {
     rows(args.x + begin * args.ldx, args.ldx, args.weight, args.bias, args.out + begin * args.ldo, args.ldo,

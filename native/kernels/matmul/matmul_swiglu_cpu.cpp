@@ -59,7 +59,7 @@ void plan_swiglu(const CpuContext& context, const MatmulSwigluArgs& args, Swiglu
 }
 
 void run_fused(const CpuContext& context, const MatmulSwigluArgs& args, const SwigluPlan& plan, char* workspace) {
-  const SwigluRowFn gate_row = best_variant(kGates, context.isa);
+  const SwigluRowFn gate_row = best_variant("matmul_swiglu", kGates, context.isa);
   const ProductPlan& gate = plan.matmul.products[0];
   context.pool->run(gate.row_blocks * gate.panel_blocks, [&](int64_t task, int thread) {
     const TaskRange range = task_range(gate, task);

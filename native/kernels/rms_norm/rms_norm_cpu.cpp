@@ -27,7 +27,7 @@ Status check(const RmsNormArgs& args) {
 
 Status rms_norm(const CpuContext& context, const RmsNormArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
-  const RmsNormRowsFn rows = best_variant(kVariants, context.isa);
+  const RmsNormRowsFn rows = best_variant("rms_norm", kVariants, context.isa);
   if (rows == nullptr) return rms_norm_ref(args);
   for_row_ranges(context, args.tokens, args.hidden, [&](int64_t begin, int64_t end) {
     rows(args.x + begin * args.ldx, args.ldx, args.weight, args.out + begin * args.ldo, args.ldo, end - begin,

@@ -34,7 +34,8 @@ Status check(const RopeArgs& args) {
 
 Status rope(const CpuContext& context, const RopeArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
-  const RopeTokenFn token_fn = best_variant(args.interleaved ? kInterleavedVariants : kHalfVariants, context.isa);
+  const RopeTokenFn token_fn =
+      best_variant("rope", args.interleaved ? kInterleavedVariants : kHalfVariants, context.isa);
   if (token_fn == nullptr) return rope_ref(args);
   for_row_ranges(context, args.tokens, args.heads * args.head_dim, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; ++token) {

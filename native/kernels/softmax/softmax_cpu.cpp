@@ -44,13 +44,13 @@ Status check(const TokenLogprobArgs& args) {
 }  // namespace
 
 const SoftmaxTile& softmax_tile(Isa isa) {
-  const SoftmaxTile* tile = best_variant(kVariants, isa);
+  const SoftmaxTile* tile = best_variant("softmax", kVariants, isa);
   return tile != nullptr ? *tile : softmax_tile_ref;
 }
 
 Status softmax(const CpuContext& context, const SoftmaxArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
-  if (best_variant(kVariants, context.isa) == nullptr) return softmax_ref(args);
+  if (best_variant("softmax", kVariants, context.isa) == nullptr) return softmax_ref(args);
   const SoftmaxTile& tile = softmax_tile(context.isa);
   std::atomic<int64_t> empty_row{-1};
   for_row_ranges(context, args.rows, 4 * args.width, [&](int64_t begin, int64_t end) {
@@ -73,7 +73,7 @@ Status softmax(const CpuContext& context, const SoftmaxArgs& args) {
 
 Status token_logprob(const CpuContext& context, const TokenLogprobArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
-  if (best_variant(kVariants, context.isa) == nullptr) return token_logprob_ref(args);
+  if (best_variant("softmax", kVariants, context.isa) == nullptr) return token_logprob_ref(args);
   const SoftmaxTile& tile = softmax_tile(context.isa);
   for_row_ranges(context, args.rows, 4 * args.width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {

@@ -27,7 +27,7 @@ Status check(const SwigluArgs& args) {
 
 Status swiglu(const CpuContext& context, const SwigluArgs& args) {
   ESP_RETURN_IF_ERROR(check(args));
-  const SwigluRowFn row_fn = best_variant(kVariants, context.isa);
+  const SwigluRowFn row_fn = best_variant("swiglu", kVariants, context.isa);
   if (row_fn == nullptr) return swiglu_ref(args);
   for_row_ranges(context, args.tokens, 4 * args.width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)

@@ -4,6 +4,11 @@ import { pathToFileURL } from "node:url";
 
 /** Runs `code` in a fresh Node with `binding` in scope, for what is read from the environment once; its output. */
 export function inChild(code: string, env: Record<string, string>): string {
+  return outputsOf(code, env).stdout;
+}
+
+/** The same with what went to standard error. */
+export function outputsOf(code: string, env: Record<string, string>): { stdout: string; stderr: string } {
   const url = pathToFileURL(join(__dirname, "..", "..", "..", "dist", "binding.js")).href;
   const program = `import { binding } from ${JSON.stringify(url)};\n${code}`;
   const child = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
@@ -11,5 +16,5 @@ export function inChild(code: string, env: Record<string, string>): string {
     encoding: "utf8",
   });
   if (child.status !== 0) throw new Error(`child ended with ${child.status}: ${child.stderr}`);
-  return child.stdout.trim();
+  return { stdout: child.stdout.trim(), stderr: child.stderr.trim() };
 }
