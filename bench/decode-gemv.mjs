@@ -27,7 +27,7 @@ for (const isaName of isa.split(","))
     for (let round = 0; round < rounds; ++round) {
       const ceiling = await binding.measureCeilings({ isa: isaName, threads, seconds: 0.5 });
       ceilings.push(ceiling.readGBps);
-      for (const seconds of binding.testing.time_matmul({ ...shape, repeats: 3 }))
+      for (const seconds of binding.testing.time_matmul({ ...shape, repeats: 3 }).seconds)
         speeds.push((matrices * bytes * 1e-9) / seconds);
     }
     const ceiling = Math.max(...ceilings);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/cpu_features.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
@@ -55,6 +58,9 @@ CpuFeatures detect() {
   f.avx512_vbmi = f.avx512 && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
 #endif
   f.logical_cpus = static_cast<int>(std::thread::hardware_concurrency());
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  f.l2_bytes = std::max(sysconf(_SC_LEVEL2_CACHE_SIZE), 0L);
+#endif
   f.physical_cores = f.logical_cpus > 0 ? f.logical_cpus : 1;
 #if defined(__linux__)
   cpu_set_t allowed;

@@ -20,6 +20,7 @@ struct CpuFeatures {
   std::string model_name;
   int logical_cpus = 1;
   int physical_cores = 1;  // those this process may run on
+  int64_t l2_bytes = 0;    // of one core; 0: unknown
 };
 
 const CpuFeatures& cpu_features();

@@ -21,4 +21,9 @@ struct Ceilings {
 // quarter of the free memory when that is less. ERR_OUT_OF_MEMORY, ERR_ARGUMENT.
 Status measure_ceilings(const CpuContext& context, double seconds, size_t buffer_bytes, Ceilings* out);
 
+enum class ComputeCeiling { kF32, kBf16, kInt8 };
+// 1e9 operations a second over one burst of about `seconds`, to take turns with what is compared: a processor's clock
+// falls under load, so a ceiling from another moment compares with nothing.
+double ceiling_burst(const CpuContext& context, ComputeCeiling which, double seconds);
+
 }  // namespace espalier

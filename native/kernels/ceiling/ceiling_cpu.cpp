@@ -36,12 +36,12 @@ const CeilingLoops& loops_of(Isa isa) {
 // Keeps what the loops compute observable.
 std::atomic<float> g_sink{0};
 
-// Shortest time of `burst`, called at least three times and for about `seconds`.
+// Shortest time of `burst`, called at least `times` times and for about `seconds`.
 template <typename F>
-double shortest(double seconds, F&& burst) {
+double shortest(int times, double seconds, F&& burst) {
   using Clock = std::chrono::steady_clock;
   double best = 1e30, spent = 0;
-  for (int i = 0; i < 3 || spent < seconds; ++i) {
+  for (int i = 0; i < times || spent < seconds; ++i) {
     const Clock::time_point start = Clock::now();
     burst();
     const double took = std::chrono::duration<double>(Clock::now() - start).count();
@@ -51,7 +51,9 @@ double shortest(double seconds, F&& burst) {
   return best;
 }
 
-double compute_gops(const CpuContext& context, const ComputeLoop& loop, double seconds) {
+// Best burst of `burst_seconds` each over about `seconds`, at least `bursts` of them.
+double compute_gops(const CpuContext& context, const ComputeLoop& loop, int bursts, double burst_seconds,
+                    double seconds) {
   if (loop.run == nullptr) return 0;
   const int64_t tasks = kTasksPerThread * context.pool->threads();
   int64_t rounds = 1024;
@@ -62,9 +64,9 @@ double compute_gops(const CpuContext& context, const ComputeLoop& loop, double s
       g_sink.store(sink, std::memory_order_relaxed);
     });
   };
-  const double trial = shortest(0, burst);
-  rounds = std::max<int64_t>(1024, static_cast<int64_t>(1024 * kBurstSeconds / trial));
-  return loop.ops_per_round * rounds * tasks / shortest(seconds, burst) * 1e-9;
+  const double trial = shortest(3, 0, burst);
+  rounds = std::max<int64_t>(1024, static_cast<int64_t>(1024 * burst_seconds / trial));
+  return loop.ops_per_round * rounds * tasks / shortest(bursts, seconds, burst) * 1e-9;
 }
 
 size_t default_buffer_bytes() {
@@ -82,14 +84,14 @@ Status measure_memory(const CpuContext& context, double seconds, size_t bytes, C
   const int64_t pieces = static_cast<int64_t>(bytes / kPiece);
   context.pool->run(pieces, [&](int64_t piece, int) { std::memset(data + piece * kPiece, 1, kPiece); });
   const CeilingLoops& loops = loops_of(context.isa);
-  const double read = shortest(seconds, [&] {
+  const double read = shortest(3, seconds, [&] {
     context.pool->run(pieces, [&](int64_t piece, int) {
       float sink = 0;
       loops.read(data + piece * kPiece, kPiece, &sink);
       g_sink.store(sink, std::memory_order_relaxed);
     });
   });
-  const double copy = shortest(seconds, [&] {
+  const double copy = shortest(3, seconds, [&] {
     context.pool->run(pieces / 2, [&](int64_t piece, int) {
       loops.copy(data + piece * kPiece, data + (pieces / 2 + piece) * kPiece, kPiece);
     });
@@ -107,10 +109,25 @@ Status measure_ceilings(const CpuContext& context, double seconds, size_t buffer
     return Status("ERR_ARGUMENT", format_text("seconds: expected 0 to 600, found %g", seconds));
   const double share = seconds / 5;
   const CeilingLoops& loops = loops_of(context.isa);
-  out->f32_gflops = compute_gops(context, loops.f32, share);
-  out->bf16_gflops = std::max(compute_gops(context, loops.bf16, share), out->f32_gflops);
-  out->int8_gops = std::max(compute_gops(context, loops.int8[0], share), compute_gops(context, loops.int8[1], share));
+  const auto best = [&](const ComputeLoop& loop) { return compute_gops(context, loop, 3, kBurstSeconds, share); };
+  out->f32_gflops = best(loops.f32);
+  out->bf16_gflops = std::max(best(loops.bf16), out->f32_gflops);
+  out->int8_gops = std::max(best(loops.int8[0]), best(loops.int8[1]));
   return measure_memory(context, share, buffer_bytes > 0 ? buffer_bytes : default_buffer_bytes(), out);
+}
+
+double ceiling_burst(const CpuContext& context, ComputeCeiling which, double seconds) {
+  const CeilingLoops& loops = loops_of(context.isa);
+  const auto burst = [&](const ComputeLoop& loop) { return compute_gops(context, loop, 1, seconds, 0); };
+  switch (which) {
+    case ComputeCeiling::kF32:
+      return burst(loops.f32);
+    case ComputeCeiling::kBf16:
+      return std::max(burst(loops.bf16), burst(loops.f32));
+    case ComputeCeiling::kInt8:
+      return std::max(burst(loops.int8[0]), burst(loops.int8[1]));
+  }
+  return 0;
 }
 
 }  // namespace espalier

@@ -45,11 +45,17 @@ void run_bf16_as_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64
   }
 }
 
-float row_absmax(const float* x, int64_t k) {
-  __m512i largest = _mm512_setzero_si512();
+// Of kRows rows at once: each is a stream of its own to the prefetchers.
+template <int kRows>
+void row_absmax(const float* x, int64_t ldx, int64_t k, float* absmax) {
+  __m512i largest[kRows];
+  for (__m512i& row : largest) row = _mm512_setzero_si512();
   for (int64_t i = 0; i < k; i += 16)
-    largest = _mm512_max_epu32(largest, magnitude_bits(_mm512_maskz_loadu_ps(lanes(k - i), x + i)));
-  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(_mm512_reduce_max_epu32(largest)))));
+    for (int r = 0; r < kRows; ++r)
+      largest[r] = _mm512_max_epu32(largest[r], magnitude_bits(_mm512_maskz_loadu_ps(lanes(k - i), x + r * ldx + i)));
+  for (int r = 0; r < kRows; ++r)
+    absmax[r] =
+        _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(_mm512_reduce_max_epu32(largest[r])))));
 }
 
 // x [count] -> bytes round(x * inverse) + 128, padded with 128 to whole words.
@@ -63,9 +69,8 @@ void quantize_row(const float* x, int64_t count, float inverse, uint8_t* out) {
   }
 }
 
-// Scale of one row and what to multiply it with; see stage_int8_ref.
-float inverse_scale(const float* x, int64_t k, float* scale) {
-  const float absmax = row_absmax(x, k);
+// Scale of a row and what to multiply it with; see stage_int8_ref.
+float inverse_scale(float absmax, float* scale) {
   const bool finite = absmax <= FLT_MAX;
   const bool tiny = absmax < kInt8TinyAbsmax;
   *scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : absmax / 127.0f;
@@ -74,7 +79,10 @@ float inverse_scale(const float* x, int64_t k, float* scale) {
 
 void run_uint8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale) {
   float inverse[16];
-  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(x + row * ldx, k, scale + row);
+  int64_t done = 0;
+  for (; done + 4 <= rows; done += 4) row_absmax<4>(x + done * ldx, ldx, k, inverse + done);
+  for (; done < rows; ++done) row_absmax<1>(x + done * ldx, ldx, k, inverse + done);
+  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(inverse[row], scale + row);
   if (tile_rows == 1) return quantize_row(x, k, inverse[0], reinterpret_cast<uint8_t*>(words));
   alignas(64) uint32_t chunk[16 * kChunk];
   for (int64_t i = 0; i < k; i += 4 * kChunk) {

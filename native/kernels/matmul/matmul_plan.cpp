@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/matmul/matmul_plan.h"
 
+#include "core/cpu_features.h"
 #include "core/thread_pool.h"
 #include "quant/panel_layout.h"
 #include "quant/weight_format.h"
@@ -90,6 +91,14 @@ void run_stage(const CpuContext& context, const MatmulArgs& args, const StagePla
 
 }  // namespace
 
+int64_t panels_per_task() {
+  static const int64_t panels = [] {
+    const int64_t fit = cpu_features().l2_bytes / (6 * kRowsPerTask * 64) / 2 * 2;
+    return fit < 16 ? int64_t{16} : fit > 32 ? int64_t{32} : fit;
+  }();
+  return panels;
+}
+
 int64_t tile_rows_of(int64_t m, int64_t most) { return ceil_div(m, ceil_div(m, most)); }
 
 void plan_tiles(ProductPlan* product, int64_t threads) {
@@ -100,8 +109,9 @@ void plan_tiles(ProductPlan* product, int64_t threads) {
   product->tiles_per_task = ceil_div(tiles, product->row_blocks);
   product->row_blocks = ceil_div(tiles, product->tiles_per_task);
   const int64_t wanted_blocks = ceil_div(threads * kTasksPerThread, product->row_blocks);
-  const int64_t per_task = threads == 1 ? kPanelsPerTask : round_up(ceil_div(panels, wanted_blocks), 2);
-  product->panels_per_task = per_task < 1 ? 1 : per_task < kPanelsPerTask ? per_task : kPanelsPerTask;
+  const int64_t most = panels_per_task();
+  const int64_t per_task = threads == 1 ? most : round_up(ceil_div(panels, wanted_blocks), 2);
+  product->panels_per_task = per_task < 1 ? 1 : per_task < most ? per_task : most;
   product->panel_blocks = ceil_div(panels, product->panels_per_task);
 }
 
@@ -114,7 +124,7 @@ int64_t task_rows(const ProductPlan& product) {
 size_t tile_scratch_bytes(const ProductPlan& product) {
   const LinearKernel& kernel = *product.kernel;
   if (kernel.scratch_bytes == nullptr) return 0;
-  return align64(kernel.scratch_bytes(product.problem.k, task_rows(product), kPanelsPerTask));
+  return align64(kernel.scratch_bytes(product.problem.k, task_rows(product), panels_per_task()));
 }
 
 TaskRange task_range(const ProductPlan& product, int64_t task) {

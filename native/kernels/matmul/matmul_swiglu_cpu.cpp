@@ -33,7 +33,7 @@ void split_args(const MatmulSwigluArgs& args, float* gate, float* up, MatmulArgs
 
 // Bytes of one block of output; never fewer when m grows.
 size_t block_bytes(const ProductPlan& product) {
-  const int64_t stream = kStreamRows * kStreamPanels, tiles = task_rows(product) * kPanelsPerTask;
+  const int64_t stream = kStreamRows * kStreamPanels, tiles = task_rows(product) * panels_per_task();
   return static_cast<size_t>(stream > tiles ? stream : tiles) * kPanel * sizeof(float);
 }
 
