@@ -4,6 +4,7 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadAddon } from "./load-addon.js";
+import type { NativeTrainerConstructor } from "./train/native-trainer.js";
 import { version } from "./version.js";
 
 export interface CpuInfo {
@@ -186,6 +187,7 @@ export interface NativeEngine {
 
 export interface NativeBinding {
   NativeEngine: new (config: NativeEngineConfig, onEvents: () => void) => NativeEngine;
+  NativeTrainer: NativeTrainerConstructor;
   weightFormats(): WeightFormat[];
   packedBytes(format: string, n: number, k: number): number;
   /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */

@@ -37,6 +37,11 @@ Status MappedFile::open(const std::string& path, std::shared_ptr<const MappedFil
   } else {
     data = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, descriptor, 0);
     if (data == MAP_FAILED) reason = format_text("cannot be mapped: %s", std::strerror(errno));
+#if defined(MADV_HUGEPAGE)
+    // Huge pages where the page cache has or will read such: small ones cost three quarters of the read bandwidth in a
+    // virtual machine. A hint: kernels and file systems that cannot go on as before.
+    if (data != MAP_FAILED) ::madvise(data, static_cast<size_t>(info.st_size), MADV_HUGEPAGE);
+#endif
   }
   if (!reason.empty()) {
     ::close(descriptor);
