@@ -1,8 +1,9 @@
 /**
  * Writes one safetensors file: header first, then tensors streamed in order, never more than a few MiB in memory.
  */
-import { open, type FileHandle } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { EspalierError } from "../errors.js";
+import { BlockWriter } from "../files/block-writer.js";
 
 export type WeightDtype = "f32" | "f16" | "bf16";
 
@@ -30,16 +31,18 @@ export async function writeSafetensors(
 ): Promise<void> {
   const file = await open(path, "wx");
   try {
-    await writeAll(file, headerOf(tensors, dtype));
+    const out = new BlockWriter(file);
+    await out.append(headerOf(tensors, dtype));
     for (const tensor of tensors) {
       let left = tensorBytes(tensor.shape, dtype);
       for await (const piece of tensor.pieces()) {
         left -= piece.length;
-        await writeAll(file, piece);
+        await out.append(piece);
         onBytes(piece.length);
       }
       if (left !== 0) throw new EspalierError("ERR_INTERNAL", `${tensor.name}: ${left} bytes short of its shape`);
     }
+    await out.finish();
   } finally {
     await file.close();
   }
@@ -59,11 +62,4 @@ function headerOf(tensors: readonly PlannedTensor[], dtype: WeightDtype): Buffer
   header.writeBigUInt64LE(BigInt(header.length - 8));
   json.copy(header, 8);
   return header;
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await file.write(bytes, done, bytes.length - done);
-    done += bytesWritten;
-  }
 }

@@ -2,7 +2,7 @@
  * buildEngine: packs a model for this machine's backend into an engine directory, one tensor in memory at a time.
  */
 import { createHash } from "node:crypto";
-import { open, writeFile, type FileHandle } from "node:fs/promises";
+import { open, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { endianness } from "node:os";
 import { binding, type PackTransform } from "../binding.js";
@@ -10,6 +10,7 @@ import { checkTensors, openCheckpoint, type Checkpoint } from "../checkpoint/ind
 import { EspalierError, toEspalierError } from "../errors.js";
 import { throwIfAborted } from "../abort.js";
 import { writeDirectoryAtomically } from "../files/atomic-directory.js";
+import { BlockWriter } from "../files/block-writer.js";
 import { expectedTensors, type ExpectedTensor } from "../model/families.js";
 import { writeTokenizerFiles } from "../tokenizer/index.js";
 import { version } from "../version.js";
@@ -130,37 +131,31 @@ async function writeWeights(
 ): Promise<EngineTensor[]> {
   const file = await open(path, "wx");
   try {
+    const out = new BlockWriter(file);
     const tensors: EngineTensor[] = [];
-    let offset = 0;
     for (const [index, planned] of plan.entries()) {
       throwIfAborted(options.signal);
-      const written = await writeTensor(checkpoint, file, offset, planned);
-      tensors.push(written);
-      offset = Math.ceil((written.offset + written.sizeBytes) / ALIGNMENT) * ALIGNMENT;
+      tensors.push(await writeTensor(checkpoint, out, planned));
+      await out.padTo(ALIGNMENT);
       const tensor = tensorName(planned.tensor);
-      options.onProgress?.({ tensor, done: index + 1, total: plan.length, doneBytes: offset });
+      options.onProgress?.({ tensor, done: index + 1, total: plan.length, doneBytes: out.position });
     }
-    await file.truncate(offset);
-    await file.sync();
+    await out.finish();
     return tensors;
   } finally {
     await file.close();
   }
 }
 
-async function writeTensor(
-  checkpoint: Checkpoint,
-  file: FileHandle,
-  offset: number,
-  planned: PlannedTensor,
-): Promise<EngineTensor> {
+async function writeTensor(checkpoint: Checkpoint, out: BlockWriter, planned: PlannedTensor): Promise<EngineTensor> {
   const { tensor, format } = planned;
   const packed = await pack(checkpoint, planned);
+  const offset = out.position;
   const hash = createHash("sha256");
   for (let at = 0; at < packed.length; at += WRITE_CHUNK_BYTES) {
     const chunk = packed.subarray(at, at + WRITE_CHUNK_BYTES);
     hash.update(chunk);
-    await file.write(chunk, 0, chunk.length, offset + at);
+    await out.append(chunk);
   }
   const [rows = 1, cols = 1] = tensor.shape;
   return {
