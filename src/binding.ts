@@ -189,7 +189,6 @@ export interface NativeBinding {
   NativeEngine: new (config: NativeEngineConfig, onEvents: () => void) => NativeEngine;
   NativeTrainer: NativeTrainerConstructor;
   weightFormats(): WeightFormat[];
-  packedBytes(format: string, n: number, k: number): number;
   /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */
   packTensor(file: MappedFile, source: TensorSource, format: string, transform?: PackTransform): Promise<Uint8Array>;
   /**

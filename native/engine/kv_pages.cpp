@@ -81,8 +81,4 @@ void KvPages::release(const std::vector<int32_t>& pages) {
   }
 }
 
-void KvPages::drop_cached() {
-  while (!idle_.empty()) unpublish(idle_.front());
-}
-
 }  // namespace espalier

@@ -40,9 +40,6 @@ class KvPages {
   // Gives references back; published pages stay cached until their room is needed.
   void release(const std::vector<int32_t>& pages);
 
-  // Forgets every unreferenced cached page.
-  void drop_cached();
-
  private:
   struct Page {
     int32_t references = 0;

@@ -47,7 +47,6 @@ Napi::Value js_set_isa(const Napi::CallbackInfo& info) {
 Napi::Value js_read_tensor(const Napi::CallbackInfo& info) { return guarded(info, read_tensor_for_js); }
 
 Napi::Value js_pack_tensor(const Napi::CallbackInfo& info) { return guarded(info, pack_tensor_for_js); }
-Napi::Value js_packed_bytes(const Napi::CallbackInfo& info) { return guarded(info, packed_bytes_for_js); }
 
 Napi::Value js_measure_ceilings(const Napi::CallbackInfo& info) { return guarded(info, measure_ceilings_for_js); }
 
@@ -60,7 +59,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("sourceTypes", Napi::Function::New(env, source_types_for_js));
   exports.Set("readTensor", Napi::Function::New(env, js_read_tensor));
   exports.Set("packTensor", Napi::Function::New(env, js_pack_tensor));
-  exports.Set("packedBytes", Napi::Function::New(env, js_packed_bytes));
   exports.Set("weightFormats", Napi::Function::New(env, weight_formats_for_js));
   NativeEngine::define(env, exports);
   exports.Set("testing", testing::make_exports(env));

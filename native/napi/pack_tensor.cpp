@@ -200,12 +200,6 @@ Napi::Value pack_tensor_for_js(const Napi::CallbackInfo& info) {
   return promise;
 }
 
-Napi::Value packed_bytes_for_js(const Napi::CallbackInfo& info) {
-  const WeightFormat* format = format_of(info.Env(), info[0].ToString().Utf8Value());
-  const size_t bytes = format->packed_bytes(info[1].ToNumber().Int64Value(), info[2].ToNumber().Int64Value());
-  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
-}
-
 Napi::Value weight_formats_for_js(const Napi::CallbackInfo& info) {
   const auto& formats = weight_formats();
   Napi::Array list = Napi::Array::New(info.Env(), formats.size());

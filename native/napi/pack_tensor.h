@@ -9,9 +9,6 @@ namespace espalier {
 // "vector" gives the plain floats of a norm or bias.
 Napi::Value pack_tensor_for_js(const Napi::CallbackInfo& info);
 
-// packedBytes(format, n, k): number
-Napi::Value packed_bytes_for_js(const Napi::CallbackInfo& info);
-
 // weightFormats(): [{ id, activation, bitsPerWeight, layoutVersion }]
 Napi::Value weight_formats_for_js(const Napi::CallbackInfo& info);
 

@@ -20,6 +20,7 @@ import {
   type PlannedTensor,
   type WeightDtype,
 } from "./safetensors-writer.js";
+import { writeTokenizerFiles } from "../tokenizer/index.js";
 import type { Checkpoint, CheckpointTensor } from "./types.js";
 
 export interface ExportProgress {
@@ -34,7 +35,7 @@ export interface ExportOptions {
   maxShardBytes?: number;
   /** More files: name -> text, or an object written as JSON. They win over those of the source. */
   files?: Record<string, string | object>;
-  /** Writes more files into the directory before it appears: the tokenizer of a GGUF file, say. */
+  /** Writes more files into the directory before it appears. Unless told otherwise: the tokenizer's. */
   fill?: (directory: string) => Promise<void>;
   /** What espalier.json says made this directory; "export" unless told otherwise. */
   step?: string;
@@ -77,12 +78,12 @@ export async function exportHuggingFace(
   await writeDirectoryAtomically(
     target,
     async (staging) => {
+      await (options.fill ?? ((directory) => writeTokenizerFiles(checkpoint, directory)))(staging);
       const small = await smallFiles(checkpoint, config, dtype, options);
       for (const [name, content] of small) {
         if (content instanceof URL) await copyFile(content, join(staging, name));
         else await writeFile(join(staging, name), content);
       }
-      await options.fill?.(staging);
       const shards = shardsOf(plan(checkpoint, dtype, options.signal), dtype, options.maxShardBytes ?? 5e9);
       weightBytes = await writeShards(staging, shards, dtype, options);
       if (shards.length > 1)

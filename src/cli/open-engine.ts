@@ -36,8 +36,7 @@ export function addKernelOptions(command: Command): Command {
   return command
     .option(
       "--weights <format>",
-      "weight format when MODEL is not an engine yet: f32, f16, bf16, int8, int8-w8a8",
-      "f32",
+      "weight format when MODEL is not an engine yet: f32, f16, bf16, int8, int8-w8a8 (default: f32)",
     )
     .option("--kv-dtype <dtype>", "storage of keys and values: f32, f16, bf16", "f32")
     .option("--threads <n>", "threads (default: physical cores, or ESPALIER_THREADS)", positiveNumber)
@@ -63,7 +62,13 @@ export async function engineDirectory(
   options: EngineCliOptions,
   context: CommandContext,
 ): Promise<string> {
-  if (existsSync(join(path, "engine.json"))) return path;
+  if (existsSync(join(path, "engine.json"))) {
+    if (options.weights === undefined) return path;
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `--weights: expected none with an engine, whose weights are packed already; found "${options.weights}" and ${path}`,
+    );
+  }
   if (!existsSync(path))
     throw new EspalierError(
       "ERR_MODEL_NOT_FOUND",

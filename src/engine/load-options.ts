@@ -1,7 +1,7 @@
 /**
  * Load options: checked, completed, and turned into what the native engine takes.
  */
-import { totalmem } from "node:os";
+import { usableMemoryBytes } from "../memory.js";
 import { join } from "node:path";
 import type { IsaName, NativeEngineConfig } from "../binding.js";
 import { EspalierError } from "../errors.js";
@@ -87,11 +87,12 @@ function checkMemory(directory: string, manifest: EngineManifest, config: Native
   const tokens = Math.max(config.kvTokens, config.contextTokens);
   const kvBytes = 2 * numLayers * numKvHeads * headDim * elementBytes * tokens;
   const needed = manifest.weights.sizeBytes + kvBytes;
-  if (needed <= totalmem()) return;
+  const usable = usableMemoryBytes();
+  if (needed <= usable) return;
   const mb = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
   throw new EspalierError(
     "ERR_ENGINE_MEMORY",
-    `${directory}: expected at most ${mb(totalmem())} (this machine's memory), found ${mb(needed)}: ` +
+    `${directory}: expected at most ${mb(usable)} (the memory this process may use), found ${mb(needed)}: ` +
       `${mb(manifest.weights.sizeBytes)} of weights and ${mb(kvBytes)} of keys and values for ${tokens} tokens`,
   );
 }

@@ -33,6 +33,7 @@ export async function writeDirectoryAtomically(
   try {
     throwIfAborted(options.signal);
     await makeDirectory(parent);
+    await removeAbandoned(parent, basename(place));
     await mkdir(staging);
     await fill(staging);
     await syncTree(staging);
@@ -43,6 +44,39 @@ export async function writeDirectoryAtomically(
   } catch (error) {
     await rm(staging, { recursive: true, force: true });
     throw toWriteError(error, target);
+  }
+}
+
+const ABANDONED_AFTER_MS = 10 * 60_000;
+
+/** Removes what killed processes left beside the target: the process is gone and nothing was written for a while. */
+async function removeAbandoned(parent: string, name: string): Promise<void> {
+  const prefix = `.${name}.espalier-`;
+  for (const entry of await readdir(parent)) {
+    const [, pidText] = entry.startsWith(prefix) ? (/^(\d+)-[0-9a-f]{8}$/.exec(entry.slice(prefix.length)) ?? []) : [];
+    const pid = Number(pidText ?? 0);
+    if (pid === 0 || isAlive(pid)) continue;
+    const path = join(parent, entry);
+    if (Date.now() - (await lastWriteMs(path)) > ABANDONED_AFTER_MS) await rm(path, { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
+/** Of a directory or anything in it; now where something vanishes meanwhile. */
+async function lastWriteMs(directory: string): Promise<number> {
+  try {
+    const paths = [directory, ...(await readdir(directory)).map((name) => join(directory, name))];
+    return Math.max(...(await Promise.all(paths.map(async (path) => (await lstat(path)).mtimeMs))));
+  } catch {
+    return Date.now();
   }
 }
 

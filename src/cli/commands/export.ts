@@ -1,7 +1,6 @@
 /** espalier export: a model as a Hugging Face directory. */
 import type { Command } from "commander";
 import { exportHuggingFace, openCheckpoint } from "../../checkpoint/index.js";
-import { writeTokenizerFiles } from "../../tokenizer/index.js";
 import { action } from "../run-command.js";
 
 interface Options {
@@ -24,7 +23,6 @@ export function register(program: Command): void {
     await using checkpoint = await openCheckpoint(path);
     const report = await exportHuggingFace(checkpoint, options.out, {
       dtype: options.dtype,
-      fill: (directory) => writeTokenizerFiles(checkpoint, directory),
       signal: context.signal,
       onProgress: ({ bytesDone, bytesTotal }) => context.progress.update("writing", bytesDone, bytesTotal),
     });

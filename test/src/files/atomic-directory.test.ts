@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeDirectoryAtomically } from "../../../src/files/atomic-directory.js";
@@ -44,6 +45,27 @@ describe("writeDirectoryAtomically", () => {
     await expect(writeDirectoryAtomically(target, failing("EIO"))).rejects.toThrow(coded("ERR_FILE_WRITE", "EIO"));
     await expect(writeDirectoryAtomically(target, () => Promise.reject(new TypeError("x")))).rejects.toThrow(TypeError);
     expect(readdirSync(root)).toEqual([]);
+  });
+
+  it("removes what a killed process left long ago, and nothing else", async () => {
+    const root = temporaryDirectory();
+    const { pid: gone } = spawnSync(process.execPath, ["-e", ""]);
+    const leave = (name: string, hoursAgo: number): string => {
+      mkdirSync(join(root, name));
+      writeFileSync(join(root, name, "weights.bin"), "");
+      const then = new Date(Date.now() - hoursAgo * 3.6e6);
+      for (const path of [join(root, name, "weights.bin"), join(root, name)]) utimesSync(path, then, then);
+      return name;
+    };
+    leave(`.out.espalier-${gone}-01234567`, 1);
+    const kept = [
+      leave(`.out.espalier-${gone}-89abcdef`, 0), // written to just now
+      leave(`.out.espalier-${process.pid}-01234567`, 1), // its process lives
+      leave(`.other.espalier-${gone}-01234567`, 1),
+      leave(`.out.espalier-${gone}-mine`, 1),
+    ];
+    await writeDirectoryAtomically(join(root, "out"), fill);
+    expect(readdirSync(root).sort()).toEqual([...kept, "out"].sort());
   });
 
   it("stops at an abort, early or late", async () => {
