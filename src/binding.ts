@@ -4,7 +4,7 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadAddon } from "./load-addon.js";
-import type { NativeTrainerConstructor } from "./train/native-trainer.js";
+import type { Communicator, NativeTrainerConstructor } from "./train/native-trainer.js";
 import { version } from "./version.js";
 
 export interface CpuInfo {
@@ -188,6 +188,8 @@ export interface NativeEngine {
 export interface NativeBinding {
   NativeEngine: new (config: NativeEngineConfig, onEvents: () => void) => NativeEngine;
   NativeTrainer: NativeTrainerConstructor;
+  /** null when this process was not started as one of several. ERR_MPI. Joined once, left when the process ends. */
+  openCommunicator(): Communicator | null;
   weightFormats(): WeightFormat[];
   /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */
   packTensor(file: MappedFile, source: TensorSource, format: string, transform?: PackTransform): Promise<Uint8Array>;

@@ -170,6 +170,10 @@ export const errorTable = {
     meaning: "The model's rotary position embedding is of a kind that is not known, or its parameters are wrong.",
     hint: "The message names the field and the known kinds.",
   },
+  ERR_MPI: {
+    meaning: "The processes of a data-parallel run could not be joined, or a call between them failed.",
+    hint: "Install Open MPI (Debian: apt-get install openmpi-bin), or name its libmpi in ESPALIER_MPI_LIBRARY.",
+  },
   ERR_NUMERIC: {
     meaning: "A computation gave NaN or infinity.",
     hint: "The model's weights are probably damaged: check them with `espalier inspect`.",

@@ -5,6 +5,7 @@
 #include "core/cpu_features.h"
 #include "core/thread_pool.h"
 #include "napi/ceilings.h"
+#include "napi/communicator.h"
 #include "napi/engine.h"
 #include "napi/families.h"
 #include "napi/guard.h"
@@ -50,10 +51,13 @@ Napi::Value js_pack_tensor(const Napi::CallbackInfo& info) { return guarded(info
 
 Napi::Value js_measure_ceilings(const Napi::CallbackInfo& info) { return guarded(info, measure_ceilings_for_js); }
 
+Napi::Value js_open_communicator(const Napi::CallbackInfo& info) { return guarded(info, open_communicator_for_js); }
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("cpuInfo", Napi::Function::New(env, cpu_info));
   exports.Set("setIsa", Napi::Function::New(env, js_set_isa));
   exports.Set("measureCeilings", Napi::Function::New(env, js_measure_ceilings));
+  exports.Set("openCommunicator", Napi::Function::New(env, js_open_communicator));
   exports.Set("families", Napi::Function::New(env, families_for_js));
   exports.Set("MappedFile", mapped_file_class(env));
   exports.Set("sourceTypes", Napi::Function::New(env, source_types_for_js));

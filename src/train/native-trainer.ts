@@ -143,4 +143,14 @@ export interface NativeTrainer {
   close(): Promise<void>;
 }
 
+/** The processes of a data-parallel run started by mpirun or srun. All ranks make the same calls in the same order. */
+export interface Communicator {
+  readonly rank: number;
+  readonly size: number;
+  /** In place: the sum over all ranks. */
+  sum(values: Float64Array): Promise<void>;
+  /** In place: the bytes of rank 0. */
+  broadcast(bytes: Uint8Array): Promise<void>;
+}
+
 export type NativeTrainerConstructor = new (config: TrainerConfig) => NativeTrainer;
