@@ -30,6 +30,12 @@ export function freshRows(rows: number, stride: number): Float32Array {
   return unaligned(new Float32Array(rows * stride).fill(untouched), 1);
 }
 
+/** The `width` columns that count of each row, one after another: comparers must not see what lies between. */
+export function dense(values: Float32Array, rows: number, width: number): Float32Array {
+  const stride = rows === 0 ? 0 : values.length / rows;
+  return Float32Array.from({ length: rows * width }, (_, i) => values[Math.floor(i / width) * stride + (i % width)]!);
+}
+
 /** The error `call` throws, as code and message. */
 export function failureOf(call: () => unknown): { code: string; message: string } {
   try {

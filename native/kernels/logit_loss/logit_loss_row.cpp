@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/logit_loss/logit_loss_row.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace espalier {
+namespace {
+
+constexpr LogitGradient kNoGradient = {nullptr, false};
+
+bool compares_probabilities(LogitTermKind kind) {
+  return kind == LogitTermKind::kKl || kind == LogitTermKind::kReverseKl || kind == LogitTermKind::kJsd;
+}
+
+// A row's probabilities at one temperature.
+struct Distribution {
+  LogitRow row;
+  double log_sum;  // log Σ exp((x - shift) scale)
+};
+
+Distribution distribution_of(const LogitLossKernels& kernels, const float* x, int64_t n, float scale) {
+  const float shift = kernels.softmax.row_max(x, n);
+  const double sum = kernels.softmax.exp_sum(x, n, shift, scale, nullptr);
+  return {{x, shift, static_cast<float>(1.0 / sum)}, std::log(sum)};
+}
+
+// The vectors a term compares: a whole row, or its top-k gathered.
+struct Compared {
+  const float* student;
+  const float* teacher;
+  int64_t n;
+};
+
+// Terms of one row, one after another; knows where the gradient goes.
+class RowTerms {
+ public:
+  RowTerms(const LogitLossKernels& kernels, const LogitLossArgs& args, int64_t row, const LogitLossScratch& scratch)
+      : kernels_(kernels), args_(args), scratch_(scratch), label_(args.labels[row]) {
+    logits_ = args.logits + row * args.ld;
+    teacher_ = args.teacher != nullptr ? args.teacher + row * args.ld_teacher : nullptr;
+    int64_t weighted = 0;
+    bool whole = true;
+    for (int64_t i = 0; i < args.term_count; ++i)
+      if (args.terms[i].weight != 0) {
+        ++weighted;
+        whole = whole && (args.terms[i].top_k == 0 || args.terms[i].kind == LogitTermKind::kCrossEntropy);
+      }
+    // One dense term may overwrite the logits as it reads them, when it is the last to need them.
+    in_place_ = weighted == 1 && whole && args.terms[args.term_count - 1].weight != 0;
+    gradient_ = in_place_ ? logits_ : scratch.gradient;
+  }
+
+  double run(const LogitTerm& term) {
+    if (term.kind == LogitTermKind::kCrossEntropy) return cross_entropy(term);
+    Compared compared = {logits_, teacher_, args_.vocab};
+    if (args_.correct_teacher && compares_probabilities(term.kind)) {
+      correct_teacher(term.temperature);
+      compared.teacher = scratch_.teacher;
+    }
+    const bool wanted = args_.gradient && term.weight != 0;
+    if (term.top_k == 0) return distance(term, compared, wanted ? next_gradient() : kNoGradient);
+    gather(compared, term.top_k);
+    const Compared top = {scratch_.student_top, scratch_.teacher_top, term.top_k};
+    const double value = distance(term, top, wanted ? LogitGradient{scratch_.gradient_top, false} : kNoGradient);
+    if (wanted) scatter(term.top_k);
+    return value;
+  }
+
+  // The gradient stands in the logits afterwards.
+  void finish() {
+    if (!args_.gradient || in_place_) return;
+    const size_t bytes = static_cast<size_t>(args_.vocab) * sizeof(float);
+    if (started_)
+      std::memcpy(logits_, gradient_, bytes);
+    else
+      std::memset(logits_, 0, bytes);
+  }
+
+ private:
+  // The first term stores, later ones add.
+  LogitGradient next_gradient() {
+    const LogitGradient out = {gradient_, started_};
+    started_ = true;
+    return out;
+  }
+
+  double cross_entropy(const LogitTerm& term) {
+    const Distribution student = distribution_of(kernels_, logits_, args_.vocab, 1.0f);
+    const double value = student.log_sum + student.row.shift - logits_[label_];
+    if (args_.gradient && term.weight != 0) {
+      kernels_.loss.softmax(student.row, args_.vocab, 1.0f, term.weight, next_gradient());
+      gradient_[label_] -= term.weight;
+    }
+    return value;
+  }
+
+  // scratch.teacher = the teacher's logits with the label's raised so far that their softmax is p'.
+  void correct_teacher(float temperature) {
+    const Distribution teacher = distribution_of(kernels_, teacher_, args_.vocab, 1.0f / temperature);
+    const double shift = teacher.row.shift, p_best = std::exp(-teacher.log_sum);
+    const double p_label = std::exp((teacher_[label_] - shift) / temperature - teacher.log_sum);
+    const double threshold = args_.correction_threshold;
+    const int64_t best = std::find(teacher_, teacher_ + args_.vocab, teacher.row.shift) - teacher_;
+    double moved;
+    if (best != label_) {
+      moved = (p_best - p_label + threshold) / (1 + p_best - p_label + 1e-7);
+    } else {
+      const double wanted = p_label > 1 - threshold ? 1 : p_label + threshold;
+      moved = (wanted - p_best) / (1 - p_best + 1e-7);
+    }
+    std::memcpy(scratch_.teacher, teacher_, static_cast<size_t>(args_.vocab) * sizeof(float));
+    const double odds = p_label + moved / (1 - moved);  // p'_label / (1 - moved), as the others' p' / (1 - moved) = p
+    scratch_.teacher[label_] = static_cast<float>(shift + (std::log(odds) + teacher.log_sum) * temperature);
+  }
+
+  void gather(const Compared& compared, int64_t k) {
+    select_top(compared.teacher, compared.n, k, scratch_.candidates);
+    for (int64_t i = 0; i < k; ++i) {
+      scratch_.student_top[i] = compared.student[scratch_.candidates[i].id];
+      scratch_.teacher_top[i] = scratch_.candidates[i].value;
+    }
+  }
+
+  void scatter(int64_t k) {
+    if (!started_) std::memset(gradient_, 0, static_cast<size_t>(args_.vocab) * sizeof(float));
+    started_ = true;
+    for (int64_t i = 0; i < k; ++i) gradient_[scratch_.candidates[i].id] += scratch_.gradient_top[i];
+  }
+
+  double distance(const LogitTerm& term, const Compared& compared, LogitGradient out) {
+    switch (term.kind) {
+      case LogitTermKind::kLogitsMse:
+        return mean_square(term, compared, out);
+      case LogitTermKind::kLogitsCosine:
+        return cosine(term, compared, out);
+      default:
+        return divergence(term, compared, out);
+    }
+  }
+
+  double mean_square(const LogitTerm& term, const Compared& c, LogitGradient out) {
+    const double scale = 1.0 / term.temperature, each = scale * scale / static_cast<double>(c.n);
+    const double value = each * kernels_.loss.squares(c.student, c.teacher, c.n);
+    const float factor = static_cast<float>(2 * each * term.weight);
+    if (out.g != nullptr) kernels_.loss.combine(c.student, c.teacher, c.n, factor, -factor, out);
+    return value;
+  }
+
+  // The temperature cancels but for the floor of the norms.
+  double cosine(const LogitTerm& term, const Compared& c, LogitGradient out) {
+    double sums[3];
+    kernels_.loss.products(c.student, c.teacher, c.n, sums);
+    const double least = 1e-8 * term.temperature;
+    const double student = std::max(std::sqrt(sums[1]), least), teacher = std::max(std::sqrt(sums[2]), least);
+    const double similarity = sums[0] / (student * teacher);
+    if (out.g != nullptr)
+      kernels_.loss.combine(c.student, c.teacher, c.n,
+                            static_cast<float>(term.weight * similarity / (student * student)),
+                            static_cast<float>(-term.weight / (student * teacher)), out);
+    return 1 - similarity;
+  }
+
+  double divergence(const LogitTerm& term, const Compared& c, LogitGradient out) {
+    const float scale = 1.0f / term.temperature, factor = term.weight * scale;
+    const Distribution student = distribution_of(kernels_, c.student, c.n, scale);
+    const Distribution teacher = distribution_of(kernels_, c.teacher, c.n, scale);
+    const double gap = teacher.log_sum - student.log_sum;
+    const LogitPair pair = {student.row, teacher.row, c.n, scale, static_cast<float>(gap)};
+    const bool jsd = term.kind == LogitTermKind::kJsd;
+    if (term.kind == LogitTermKind::kKl || (jsd && term.beta == 0)) return kernels_.loss.kl(pair, factor, out) - gap;
+    if (!jsd || term.beta == 1) {
+      const double mean = kernels_.loss.reverse_kl(pair);
+      if (out.g != nullptr) kernels_.loss.reverse_kl_gradient(pair, static_cast<float>(mean), factor, out);
+      return mean + gap;
+    }
+    double sums[2];
+    kernels_.loss.jsd(pair, term.beta, sums);
+    const float rest = 1 - term.beta;
+    if (out.g != nullptr) kernels_.loss.jsd_gradient(pair, term.beta, static_cast<float>(sums[1]), factor * rest, out);
+    return term.beta * sums[0] + rest * sums[1];
+  }
+
+  const LogitLossKernels& kernels_;
+  const LogitLossArgs& args_;
+  const LogitLossScratch& scratch_;
+  const int64_t label_;
+  float* logits_;
+  const float* teacher_;
+  float* gradient_;
+  bool in_place_;
+  bool started_ = false;
+};
+
+}  // namespace
+
+LogitLossScratch take_logit_loss_scratch(Arena& arena, const LogitLossArgs& args) {
+  int64_t top_k = 0;
+  for (int64_t i = 0; i < args.term_count; ++i) top_k = std::max(top_k, args.terms[i].top_k);
+  const size_t vocab = static_cast<size_t>(args.vocab), top = static_cast<size_t>(top_k);
+  LogitLossScratch scratch{};
+  if (args.gradient) scratch.gradient = arena.take<float>(vocab);
+  if (args.correct_teacher) scratch.teacher = arena.take<float>(vocab);
+  if (top == 0) return scratch;
+  scratch.candidates = arena.take<Candidate>(top);
+  scratch.student_top = arena.take<float>(top);
+  scratch.teacher_top = arena.take<float>(top);
+  scratch.gradient_top = arena.take<float>(top);
+  return scratch;
+}
+
+void logit_loss_row(const LogitLossKernels& kernels, const LogitLossArgs& args, int64_t row,
+                    const LogitLossScratch& scratch, double* values) {
+  RowTerms terms(kernels, args, row, scratch);
+  for (int64_t i = 0; i < args.term_count; ++i) values[i] = terms.run(args.terms[i]);
+  terms.finish();
+}
+
+}  // namespace espalier
