@@ -107,7 +107,7 @@ Status logit_loss(const CpuContext& context, const LogitLossArgs& args, void* wo
   Arena arena(workspace, workspace_size);
   const Workspace parts = carve(arena, args, thread_count(context));
   ESP_RETURN_IF_ERROR(ArgumentChecks("logit_loss").workspace(workspace, workspace_size, arena.used()).done());
-  const LogitLossKernels kernels = {*tile, softmax_tile(context.isa)};
+  const LogitLossKernels kernels = {*tile, *distance_tile(context.isa), softmax_tile(context.isa)};
   const auto run_task = [&](int64_t row, int thread) {
     run_row(kernels, args, row, parts.scratch[thread], parts.values + row * args.term_count);
   };

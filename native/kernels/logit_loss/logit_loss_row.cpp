@@ -8,7 +8,7 @@
 namespace espalier {
 namespace {
 
-constexpr LogitGradient kNoGradient = {nullptr, false};
+constexpr GradientOutput kNoGradient = {nullptr, false};
 
 bool compares_probabilities(LogitTermKind kind) {
   return kind == LogitTermKind::kKl || kind == LogitTermKind::kReverseKl || kind == LogitTermKind::kJsd;
@@ -63,7 +63,7 @@ class RowTerms {
     if (term.top_k == 0) return distance(term, compared, wanted ? next_gradient() : kNoGradient);
     gather(compared, term.top_k);
     const Compared top = {scratch_.student_top, scratch_.teacher_top, term.top_k};
-    const double value = distance(term, top, wanted ? LogitGradient{scratch_.gradient_top, false} : kNoGradient);
+    const double value = distance(term, top, wanted ? GradientOutput{scratch_.gradient_top, false} : kNoGradient);
     if (wanted) scatter(term.top_k);
     return value;
   }
@@ -80,8 +80,8 @@ class RowTerms {
 
  private:
   // The first term stores, later ones add.
-  LogitGradient next_gradient() {
-    const LogitGradient out = {gradient_, started_};
+  GradientOutput next_gradient() {
+    const GradientOutput out = {gradient_, started_};
     started_ = true;
     return out;
   }
@@ -129,7 +129,7 @@ class RowTerms {
     for (int64_t i = 0; i < k; ++i) gradient_[scratch_.candidates[i].id] += scratch_.gradient_top[i];
   }
 
-  double distance(const LogitTerm& term, const Compared& compared, LogitGradient out) {
+  double distance(const LogitTerm& term, const Compared& compared, GradientOutput out) {
     switch (term.kind) {
       case LogitTermKind::kLogitsMse:
         return mean_square(term, compared, out);
@@ -140,29 +140,29 @@ class RowTerms {
     }
   }
 
-  double mean_square(const LogitTerm& term, const Compared& c, LogitGradient out) {
+  double mean_square(const LogitTerm& term, const Compared& c, GradientOutput out) {
     const double scale = 1.0 / term.temperature, each = scale * scale / static_cast<double>(c.n);
-    const double value = each * kernels_.loss.squares(c.student, c.teacher, c.n);
+    const double value = each * kernels_.distance.squares(c.student, c.teacher, c.n);
     const float factor = static_cast<float>(2 * each * term.weight);
-    if (out.g != nullptr) kernels_.loss.combine(c.student, c.teacher, c.n, factor, -factor, out);
+    if (out.g != nullptr) kernels_.distance.combine(c.student, c.teacher, c.n, factor, -factor, out);
     return value;
   }
 
   // The temperature cancels but for the floor of the norms.
-  double cosine(const LogitTerm& term, const Compared& c, LogitGradient out) {
+  double cosine(const LogitTerm& term, const Compared& c, GradientOutput out) {
     double sums[3];
-    kernels_.loss.products(c.student, c.teacher, c.n, sums);
+    kernels_.distance.products(c.student, c.teacher, c.n, sums);
     const double least = 1e-8 * term.temperature;
     const double student = std::max(std::sqrt(sums[1]), least), teacher = std::max(std::sqrt(sums[2]), least);
     const double similarity = sums[0] / (student * teacher);
     if (out.g != nullptr)
-      kernels_.loss.combine(c.student, c.teacher, c.n,
-                            static_cast<float>(term.weight * similarity / (student * student)),
-                            static_cast<float>(-term.weight / (student * teacher)), out);
+      kernels_.distance.combine(c.student, c.teacher, c.n,
+                                static_cast<float>(term.weight * similarity / (student * student)),
+                                static_cast<float>(-term.weight / (student * teacher)), out);
     return 1 - similarity;
   }
 
-  double divergence(const LogitTerm& term, const Compared& c, LogitGradient out) {
+  double divergence(const LogitTerm& term, const Compared& c, GradientOutput out) {
     const float scale = 1.0f / term.temperature, factor = term.weight * scale;
     const Distribution student = distribution_of(kernels_, c.student, c.n, scale);
     const Distribution teacher = distribution_of(kernels_, c.teacher, c.n, scale);

@@ -22,6 +22,7 @@ LogitLossScratch take_logit_loss_scratch(Arena& arena, const LogitLossArgs& args
 
 struct LogitLossKernels {
   const LogitLossTile& loss;
+  const DistanceTile& distance;
   const SoftmaxTile& softmax;
 };
 

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/distance/distance_tile.h"
+
 namespace espalier {
 
 // n logits with what turns them into probabilities: exp((x - shift) * scale) * inverse.
@@ -21,31 +23,19 @@ struct LogitPair {
   float gap;
 };
 
-// Where a gradient goes: g = value, or g += value with `add`. g may be the student's own logits.
-struct LogitGradient {
-  float* g;
-  bool add;
-};
-
 struct LogitLossTile {
   // value_i = factor q_i
-  void (*softmax)(const LogitRow& row, int64_t n, float scale, float factor, LogitGradient out);
+  void (*softmax)(const LogitRow& row, int64_t n, float scale, float factor, GradientOutput out);
   // Σ p (T - S); value_i = factor (q_i - p_i) unless out.g is nullptr
-  double (*kl)(const LogitPair& pair, float factor, LogitGradient out);
+  double (*kl)(const LogitPair& pair, float factor, GradientOutput out);
   // Σ q (S - T)
   double (*reverse_kl)(const LogitPair& pair);
   // value_i = factor q_i (S_i - T_i - center)
-  void (*reverse_kl_gradient)(const LogitPair& pair, float center, float factor, LogitGradient out);
+  void (*reverse_kl_gradient)(const LogitPair& pair, float center, float factor, GradientOutput out);
   // sums: Σ p log(p / m), Σ q log(q / m); 0 < beta < 1
   void (*jsd)(const LogitPair& pair, float beta, double* sums);
   // value_i = factor q_i (log(q_i / m_i) - center)
-  void (*jsd_gradient)(const LogitPair& pair, float beta, float center, float factor, LogitGradient out);
-  // Σ (s - t)², unscaled
-  double (*squares)(const float* s, const float* t, int64_t n);
-  // sums: Σ s t, Σ s s, Σ t t, unscaled
-  void (*products)(const float* s, const float* t, int64_t n, double* sums);
-  // value_i = a s_i + b t_i
-  void (*combine)(const float* s, const float* t, int64_t n, float a, float b, LogitGradient out);
+  void (*jsd_gradient)(const LogitPair& pair, float beta, float center, float factor, GradientOutput out);
 };
 
 extern const LogitLossTile logit_loss_tile_avx2;

@@ -1,17 +1,9 @@
-// The passes of logit_loss in terms of Vector; include vector_<isa>.h first.
+// The passes of logit_loss in terms of Vector; include vector_<isa>.h and distance_vector.h first.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 namespace espalier {
 namespace {
-
-// body(i, lanes) for every vector of n elements; lanes < kLanes only at the end.
-template <typename Body>
-inline void for_vectors(int64_t n, const Body& body) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) body(i, kLanes);
-  if (i < n) body(i, n - i);
-}
 
 // (x - shift) * scale of `lanes` elements from i on; its exponential times row.inverse is the probability.
 inline Vector centred(const LogitRow& row, int64_t i, int64_t lanes, Vector scale) {
@@ -21,21 +13,16 @@ inline Vector probability(const LogitRow& row, Vector centred) {
   return multiply(exponential(centred), all(row.inverse));
 }
 
-inline void put(LogitGradient out, int64_t i, int64_t lanes, Vector value) {
-  if (out.add) value = add(load_up_to(out.g + i, lanes), value);
-  store_up_to(out.g + i, value, lanes);
-}
-
 inline Vector only(Vector v, int64_t lanes) { return lanes < kLanes ? keep_first(v, zeros(), lanes) : v; }
 
-inline void softmax_pass(const LogitRow& row, int64_t n, float scale, float factor, LogitGradient out) {
+inline void softmax_pass(const LogitRow& row, int64_t n, float scale, float factor, GradientOutput out) {
   const Vector scales = all(scale), factors = all(factor);
   for_vectors(n, [&](int64_t i, int64_t lanes) {
     put(out, i, lanes, multiply(factors, probability(row, centred(row, i, lanes, scales))));
   });
 }
 
-inline double kl_pass(const LogitPair& pair, float factor, LogitGradient out) {
+inline double kl_pass(const LogitPair& pair, float factor, GradientOutput out) {
   const Vector scales = all(pair.scale), factors = all(factor);
   DoubleSum sum;
   for_vectors(pair.n, [&](int64_t i, int64_t lanes) {
@@ -58,7 +45,7 @@ inline double reverse_kl_pass(const LogitPair& pair) {
   return sum.total();
 }
 
-inline void reverse_kl_gradient_pass(const LogitPair& pair, float center, float factor, LogitGradient out) {
+inline void reverse_kl_gradient_pass(const LogitPair& pair, float center, float factor, GradientOutput out) {
   const Vector scales = all(pair.scale), factors = all(factor), centers = all(center);
   for_vectors(pair.n, [&](int64_t i, int64_t lanes) {
     const Vector s = centred(pair.student, i, lanes, scales), t = centred(pair.teacher, i, lanes, scales);
@@ -117,7 +104,7 @@ inline void jsd_pass(const LogitPair& pair, float beta, double* sums) {
   sums[1] = -student.total();
 }
 
-inline void jsd_gradient_pass(const LogitPair& pair, float beta, float center, float factor, LogitGradient out) {
+inline void jsd_gradient_pass(const LogitPair& pair, float beta, float center, float factor, GradientOutput out) {
   const Vector scales = all(pair.scale), gaps = all(pair.gap), factors = all(-factor), centers = all(center);
   const Mixture mixture(beta);
   for_vectors(pair.n, [&](int64_t i, int64_t lanes) {
@@ -125,35 +112,6 @@ inline void jsd_gradient_pass(const LogitPair& pair, float beta, float center, f
     const Vector difference = subtract(subtract(t, s), gaps);
     const Vector ratio = mixture.over_student(difference, mixture.common(difference));
     put(out, i, lanes, multiply(multiply(factors, probability(pair.student, s)), add(ratio, centers)));
-  });
-}
-
-inline double squares_pass(const float* s, const float* t, int64_t n) {
-  DoubleSum sum;
-  for_vectors(n, [&](int64_t i, int64_t lanes) {
-    const Vector difference = subtract(load_up_to(s + i, lanes), load_up_to(t + i, lanes));
-    sum.add(multiply(difference, difference));
-  });
-  return sum.total();
-}
-
-inline void products_pass(const float* s, const float* t, int64_t n, double* sums) {
-  DoubleSum both, student, teacher;
-  for_vectors(n, [&](int64_t i, int64_t lanes) {
-    const Vector a = load_up_to(s + i, lanes), b = load_up_to(t + i, lanes);
-    both.add(multiply(a, b));
-    student.add(multiply(a, a));
-    teacher.add(multiply(b, b));
-  });
-  sums[0] = both.total();
-  sums[1] = student.total();
-  sums[2] = teacher.total();
-}
-
-inline void combine_pass(const float* s, const float* t, int64_t n, float a, float b, LogitGradient out) {
-  const Vector as = all(a), bs = all(b);
-  for_vectors(n, [&](int64_t i, int64_t lanes) {
-    put(out, i, lanes, multiply_add(as, load_up_to(s + i, lanes), multiply(bs, load_up_to(t + i, lanes))));
   });
 }
 
