@@ -66,6 +66,58 @@ export const errorTable = {
     meaning: "More tokens were asked for than fit in the context.",
     hint: "Use a shorter prompt or window, fewer tokens, or load the engine with a larger contextTokens.",
   },
+  ERR_DATA_BIN: {
+    meaning: "A .bin file of tokens has another size than its .idx says.",
+    hint: "The pair does not belong together, or a copy was cut short: tokenize or copy again.",
+  },
+  ERR_DATA_BLEND: {
+    meaning: "A blend of data sets cannot be read.",
+    hint: "Write weights and prefixes in turn: 0.7 a_text_document 0.3 b_text_document.",
+  },
+  ERR_DATA_DTYPE: {
+    meaning: "A .idx file has an element type that holds no token ids.",
+    hint: "Tokenize the corpus again; token data is uint16 or int32.",
+  },
+  ERR_DATA_EMPTY: {
+    meaning: "The corpus has no text, or the data no tokens.",
+    hint: "Check the paths, the field that is read (--json-key), and that the split leaves documents for training.",
+  },
+  ERR_DATA_EOD: {
+    meaning: "An end-of-document token is needed and not known.",
+    hint: "Name one of the tokenizer's tokens with --eod-token.",
+  },
+  ERR_DATA_EXHAUSTED: {
+    meaning: "More samples were asked for than the data set was opened with.",
+    hint: "Open it with as many samples as the run takes.",
+  },
+  ERR_DATA_INDEX: {
+    meaning: "A .idx file contradicts itself.",
+    hint: "It is damaged or of another kind: tokenize the corpus again.",
+  },
+  ERR_DATA_MAGIC: {
+    meaning: "The file is not a Megatron index of tokens.",
+    hint: "Give the prefix of a .bin/.idx pair that `espalier tokenize` or Megatron wrote.",
+  },
+  ERR_DATA_NOT_FOUND: {
+    meaning: "There is no data at that path.",
+    hint: "Give a directory that `espalier tokenize` wrote, or the prefix of a .bin/.idx pair.",
+  },
+  ERR_DATA_SHORT: {
+    meaning: "The data has too few tokens for one sample.",
+    hint: "Use a smaller sequence length or more text, or give the split more documents.",
+  },
+  ERR_DATA_TOKENIZER: {
+    meaning: "The data was made with another tokenizer than the model's.",
+    hint: "Tokenize the corpus again with the model's own tokenizer.",
+  },
+  ERR_DATA_VERSION: {
+    meaning: "A file of the data has a version that is not known.",
+    hint: "Tokenize the corpus again with this version.",
+  },
+  ERR_DATA_VOCABULARY: {
+    meaning: "The data has token ids beyond the model's vocabulary.",
+    hint: "Tokenize the corpus again with the model's own tokenizer, or give the model a larger vocabulary.",
+  },
   ERR_DISK_FULL: {
     meaning: "The disk is full, or a quota is used up.",
     hint: "Free some space and run the command again; nothing was left behind.",

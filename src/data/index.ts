@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+export { openBatchStream } from "./batch-stream.js";
+export { openGptDataset } from "./gpt/open.js";
+export { IndexedDataset, IndexedDatasetWriter } from "./indexed-dataset/index.js";
 export type {
   BatchStream,
   BatchStreamOptions,
@@ -8,8 +11,6 @@ export type {
   DatasetSplits,
   DataTokenizer,
   GptDatasetOptions,
-  OpenBatchStream,
-  OpenGptDataset,
   SampleCounts,
   SplitName,
   TokenDataset,

@@ -24,7 +24,7 @@ export interface TokenDataset {
   readonly sequenceLength: number;
   /** ERR_ARGUMENT when `index` is not a whole number below `length`. */
   sample(index: number): Promise<TrainSample>;
-  /** Samples `begin` to `begin + count`, as one batch; off the event loop but for the copy. */
+  /** Samples `begin` to `begin + count`, as one batch. */
   batch(begin: number, count: number): Promise<TrainBatch>;
 }
 
@@ -33,7 +33,7 @@ export interface DatasetSplits extends AsyncDisposable {
   /** null when the split gives it no documents or no samples were asked for. */
   readonly validation: TokenDataset | null;
   readonly test: TokenDataset | null;
-  /** Identifies the data, order included; a checkpoint keeps it, and resuming with another is refused. */
+  /** Identifies the training samples and their order; resuming with another continues another run. */
   readonly fingerprint: string;
   /** Of the tokenizer that made the tokens, as far as the data says. */
   readonly tokenizer: DataTokenizer | null;
@@ -79,7 +79,7 @@ export interface GptDatasetOptions {
   samples?: Partial<SampleCounts>;
   /** Give `documentStarts`. Needs an end-of-document id. Default: false. */
   resetAttention?: boolean;
-  /** Labels that are the end of a document do not count. Default: false. */
+  /** What follows an end of document is no label: nobody need guess the next document. Default: false. */
   maskEod?: boolean;
   /** Default: what the data says. */
   eodTokenId?: number;
@@ -87,7 +87,7 @@ export interface GptDatasetOptions {
   vocabSize?: number;
   /** Of the model's tokenizer: data of another is ERR_DATA_TOKENIZER. */
   tokenizerFingerprint?: string;
-  /** Where the shuffled indices are kept; null: nowhere. Default: `cache` beside the data. */
+  /** Where the shuffled indices are kept; null: nowhere. Default: `cache` beside the data, where it can be written. */
   cacheDirectory?: string | null;
   signal?: AbortSignal;
   onProgress?: (progress: DatasetProgress) => void;
@@ -98,9 +98,6 @@ export interface BlendEntry {
   /** Relative to the others; need not sum to 1. */
   weight: number;
 }
-
-/** @example await using splits = await openGptDataset({ data: "corpus", sequenceLength: 512, samples: { train: 3200 } }) */
-export type OpenGptDataset = (options: GptDatasetOptions) => Promise<DatasetSplits>;
 
 /** Batches in order, read ahead of the trainer. */
 export interface BatchStream {
@@ -115,9 +112,6 @@ export interface BatchStreamState {
   /** Samples given out so far. */
   consumedSamples: number;
 }
-
-/** @example const batches = openBatchStream(splits.train, { sequences: 8, state: { consumedSamples: 0 } }) */
-export type OpenBatchStream = (dataset: TokenDataset, options: BatchStreamOptions) => BatchStream;
 
 export interface BatchStreamOptions {
   /** Rows of a batch. */

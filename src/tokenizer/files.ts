@@ -5,8 +5,9 @@
 import { access, copyFile, cp, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Checkpoint, TokenizerFiles } from "../checkpoint/types.js";
+import type { TokenizerSource } from "./messages.js";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.js";
-import { WorkerClient } from "./worker-client.js";
+import { TokenizerClient } from "./worker-client.js";
 
 /** What is known of an opened checkpoint's tokenizer. */
 export type TokenizerFilesSource = Pick<Checkpoint, "tokenizerFiles">;
@@ -42,6 +43,19 @@ export async function writeTokenizerFiles({ tokenizerFiles }: TokenizerFilesSour
   if (more !== null && (await isThere(more))) await cp(more, join(directory, basename(more)), { recursive: true });
 }
 
+/**
+ * Identifies what decides a tokenizer's ids, "sha256:...": vocabulary, merges, normalizer, pre-tokenizer and added
+ * tokens, however the file spells them.
+ */
+export async function tokenizerFingerprint(source: TokenizerSource): Promise<string> {
+  const client = new TokenizerClient();
+  try {
+    return await client.call("fingerprint", { source });
+  } finally {
+    await client.close();
+  }
+}
+
 function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
@@ -55,7 +69,7 @@ function hasGgufTokenizer(gguf: TokenizerFiles["gguf"]): gguf is NonNullable<Tok
 
 /** In a worker: building and printing a large vocabulary takes a good part of a second. */
 async function writeFromGguf(gguf: NonNullable<TokenizerFiles["gguf"]>, directory: string): Promise<void> {
-  const client = new WorkerClient();
+  const client = new TokenizerClient();
   try {
     await client.call("write", { gguf, directory });
   } finally {

@@ -2,6 +2,7 @@
 export { tokenizerFilesFromGguf, type TokenizerFileContents } from "./from-gguf.js";
 export {
   tokenizerFromCheckpoint,
+  tokenizerFingerprint,
   tokenizerFromFiles,
   writeTokenizerFiles,
   type TokenizerFilesSource,

@@ -2,7 +2,6 @@
 /**
  * What the tokenizer and its worker thread say to each other.
  */
-import type { ErrorCode } from "../errors.js";
 
 /** Values of a GGUF file's metadata by key. Arrays may be typed arrays; integers may be bigint. */
 export type GgufMetadata = ReadonlyMap<string, unknown> | Readonly<Record<string, unknown>>;
@@ -63,16 +62,6 @@ export interface Operations {
   encodeChat: { in: { messages: readonly ChatMessage[]; options: ChatTemplateOptions }; out: Int32Array };
   idToToken: { in: { id: number }; out: string | undefined };
   tokenToId: { in: { token: string }; out: number | undefined };
+  /** Of a source; loads nothing. */
+  fingerprint: { in: { source: TokenizerSource }; out: string };
 }
-
-export type OperationName = keyof Operations;
-
-export type Request = { [K in OperationName]: { call: number; op: K; input: Operations[K]["in"] } }[OperationName];
-
-export interface Failure {
-  code: ErrorCode;
-  message: string;
-  stack?: string | undefined;
-}
-
-export type Response = { call: number; value: unknown } | { call: number; failure: Failure };

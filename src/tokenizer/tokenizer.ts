@@ -4,7 +4,7 @@
  */
 import { EspalierError } from "../errors.js";
 import type { ChatMessage, ChatTemplateOptions, TokenizerInfo, TokenizerSource } from "./messages.js";
-import { WorkerClient } from "./worker-client.js";
+import { TokenizerClient } from "./worker-client.js";
 
 export interface EncodeOptions {
   /** Adds what the tokenizer's post-processor adds, as a beginning-of-sequence token. Default: true. */
@@ -25,10 +25,10 @@ export interface DecodeStream {
 }
 
 /** Ends the thread of a tokenizer that was dropped without dispose(). */
-const abandoned = new FinalizationRegistry<WorkerClient>((client) => client.abandon());
+const abandoned = new FinalizationRegistry<TokenizerClient>((client) => client.abandon());
 
 /** Frees the worker's half of a stream that was dropped without flush(). */
-const abandonedStreams = new FinalizationRegistry<{ client: WorkerClient; stream: number }>(({ client, stream }) => {
+const abandonedStreams = new FinalizationRegistry<{ client: TokenizerClient; stream: number }>(({ client, stream }) => {
   client.call("flush", { stream }).catch(() => {});
 });
 
@@ -40,7 +40,7 @@ const abandonedStreams = new FinalizationRegistry<{ client: WorkerClient; stream
  * const ids = await tokenizer.encode("Hello there");
  */
 export async function loadTokenizer(source: TokenizerSource): Promise<Tokenizer> {
-  const client = new WorkerClient();
+  const client = new TokenizerClient();
   try {
     return new Tokenizer(client, await client.call("load", { source }));
   } catch (error) {
@@ -61,11 +61,11 @@ export class Tokenizer implements AsyncDisposable {
   readonly addsBos: boolean;
   /** Text of the default chat template. */
   readonly chatTemplate: string | null;
-  readonly #client: WorkerClient;
+  readonly #client: TokenizerClient;
   #nextStream = 0;
 
   /** @internal Use loadTokenizer. */
-  constructor(client: WorkerClient, info: TokenizerInfo) {
+  constructor(client: TokenizerClient, info: TokenizerInfo) {
     this.#client = client;
     this.vocabSize = info.vocabSize;
     this.bosTokenId = info.bosTokenId;

@@ -4,11 +4,12 @@
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parentPort } from "node:worker_threads";
 import { EspalierError } from "../errors.js";
 import { TokenizerCore } from "./core.js";
-import type { Failure, GgufMetadata, OperationName, Operations, Request, Response } from "./messages.js";
+import { serve, type Handlers } from "../workers/serve.js";
+import { fingerprintOf } from "./fingerprint.js";
 import { tokenizerFilesFromGguf } from "./from-gguf.js";
+import type { GgufMetadata, Operations } from "./messages.js";
 import { readSource } from "./read-source.js";
 
 let core: TokenizerCore | null = null;
@@ -18,11 +19,7 @@ function loaded(): TokenizerCore {
   return core;
 }
 
-type Handlers = {
-  [K in OperationName]: (input: Operations[K]["in"]) => Operations[K]["out"] | Promise<Operations[K]["out"]>;
-};
-
-const handlers: Handlers = {
+const handlers: Handlers<Operations> = {
   load: async ({ source }) => {
     core = new TokenizerCore(await readSource(source));
     return core.info;
@@ -37,6 +34,7 @@ const handlers: Handlers = {
   encodeChat: ({ messages, options }) => loaded().encode(loaded().render(messages, options), false),
   idToToken: ({ id }) => loaded().idToToken(id),
   tokenToId: ({ token }) => loaded().tokenToId(token),
+  fingerprint: async ({ source }) => fingerprintOf(await readSource(source)),
 };
 
 async function writeGgufFiles(gguf: GgufMetadata, directory: string): Promise<void> {
@@ -48,32 +46,4 @@ async function writeGgufFiles(gguf: GgufMetadata, directory: string): Promise<vo
   if (generationConfig !== null) await write("generation_config.json", generationConfig);
 }
 
-function failureOf(error: unknown): Failure {
-  if (error instanceof EspalierError) return { code: error.code, message: error.message, stack: error.stack };
-  const message = error instanceof Error ? error.message : String(error);
-  const stack = error instanceof Error ? error.stack : undefined;
-  return { code: "ERR_INTERNAL", message: `tokenizer: ${message}`, stack };
-}
-
-async function answer(request: Request): Promise<Response> {
-  try {
-    const handle = handlers[request.op] as (input: Request["input"]) => unknown;
-    return { call: request.call, value: await handle(request.input) };
-  } catch (error) {
-    return { call: request.call, failure: failureOf(error) };
-  }
-}
-
-function buffersOf(value: unknown): ArrayBuffer[] {
-  const arrays = Array.isArray(value) ? (value as unknown[]) : [value];
-  return arrays.flatMap((item) => (item instanceof Int32Array ? [item.buffer as ArrayBuffer] : []));
-}
-
-let queue = Promise.resolve();
-
-parentPort?.on("message", (request: Request) => {
-  queue = queue.then(async () => {
-    const response = await answer(request);
-    parentPort?.postMessage(response, "value" in response ? buffersOf(response.value) : []);
-  });
-});
+serve<Operations>("tokenizer", handlers);
