@@ -134,7 +134,7 @@ describe("hidden_loss", () => {
 
   it("refuses wrong arguments by name", () => {
     const call = makeCall(2, 5, 2);
-    const refused = (change: object): string => failureOf(() => run(call, change)).message;
+    const refused = (change: Record<string, unknown>): string => failureOf(() => run(call, change)).message;
     expect(refused({ kind: 3 })).toBe("hidden_loss: kind[0]: expected 0 to 2, found 3");
     expect(refused({ ldGradient: 4 })).toBe("hidden_loss: ld_gradient: expected at least the row width 5, found 4");
     expect(refused({ teacher: null })).toBe("hidden_loss: teacher: expected a pointer, found nullptr");
