@@ -37,6 +37,14 @@ inline Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_p
 inline Vector negate_multiply_add(Vector a, Vector b, Vector c) { return _mm256_fnmadd_ps(a, b, c); }  // c - a b
 inline Vector maximum(Vector value, Vector bound) { return _mm256_max_ps(value, bound); }  // NaN value gives bound
 
+inline Vector square_root(Vector v) { return _mm256_sqrt_ps(v); }
+// Lanes whose bit is set, lowest first, from the byte at i / 8; the others become 0. i is a multiple of kLanes.
+inline Vector keep_bits(Vector v, const uint8_t* bits, int64_t i) {
+  const __m256i lanes = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi32(bits[i / 8]), lanes);
+  return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lanes)));
+}
+
 inline float sum_lanes(Vector v) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
@@ -54,6 +62,11 @@ struct DoubleSum {
   void add(Vector v) {
     low = _mm256_add_pd(low, _mm256_cvtps_pd(_mm256_castps256_ps128(v)));
     high = _mm256_add_pd(high, _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1)));
+  }
+  void add_square(Vector v) {
+    const __m256d a = _mm256_cvtps_pd(_mm256_castps256_ps128(v)), b = _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+    low = _mm256_fmadd_pd(a, a, low);
+    high = _mm256_fmadd_pd(b, b, high);
   }
   double total() const {
     const __m256d four = _mm256_add_pd(low, high);

@@ -33,6 +33,12 @@ inline Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_p
 inline Vector negate_multiply_add(Vector a, Vector b, Vector c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a b
 inline Vector maximum(Vector value, Vector bound) { return _mm512_max_ps(value, bound); }  // NaN value gives bound
 
+inline Vector square_root(Vector v) { return _mm512_sqrt_ps(v); }
+// Lanes whose bit is set, lowest first, from the byte at i / 8; the others become 0. i is a multiple of kLanes.
+inline Vector keep_bits(Vector v, const uint8_t* bits, int64_t i) {
+  return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits[i / 8] | bits[i / 8 + 1] << 8), v);
+}
+
 inline __m256 low_half(Vector v) { return _mm512_castps512_ps256(v); }
 inline __m256 high_half(Vector v) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1)); }
 
@@ -55,6 +61,11 @@ struct DoubleSum {
   void add(Vector v) {
     low = _mm512_add_pd(low, _mm512_cvtps_pd(low_half(v)));
     high = _mm512_add_pd(high, _mm512_cvtps_pd(high_half(v)));
+  }
+  void add_square(Vector v) {
+    const __m512d a = _mm512_cvtps_pd(low_half(v)), b = _mm512_cvtps_pd(high_half(v));
+    low = _mm512_fmadd_pd(a, a, low);
+    high = _mm512_fmadd_pd(b, b, high);
   }
   double total() const {
     const __m512d eight = _mm512_add_pd(low, high);

@@ -12,6 +12,7 @@
 #include "napi/mapped_file.h"
 #include "napi/pack_tensor.h"
 #include "napi/testing/registry.h"
+#include "napi/trainer.h"
 
 namespace espalier {
 namespace {
@@ -65,6 +66,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("packTensor", Napi::Function::New(env, js_pack_tensor));
   exports.Set("weightFormats", Napi::Function::New(env, weight_formats_for_js));
   NativeEngine::define(env, exports);
+  NativeTrainer::define(env, exports);
   exports.Set("testing", testing::make_exports(env));
   return exports;
 }

@@ -6,56 +6,10 @@
 #include "core/cpu_features.h"
 #include "napi/arguments.h"
 #include "napi/guard.h"
+#include "napi/model_spec_arguments.h"
 
 namespace espalier {
 namespace {
-
-RopeSpec rope_of(const Arguments& args, Napi::Env env) {
-  static const std::pair<const char*, RopeType> kTypes[] = {{"default", RopeType::kDefault},
-                                                            {"linear", RopeType::kLinear},
-                                                            {"dynamic", RopeType::kDynamic},
-                                                            {"llama3", RopeType::kLlama3},
-                                                            {"yarn", RopeType::kYarn}};
-  RopeSpec rope;
-  const std::string type = args.string("type");
-  bool known = false;
-  for (const auto& [name, value] : kTypes)
-    if (type == name) {
-      rope.type = value;
-      known = true;
-    }
-  if (!known) throw to_js_error(env, Status("ERR_ARGUMENT", "rope.type: unknown kind \"" + type + "\""));
-  rope.theta = args.number("theta");
-  rope.factor = args.number("factor", 1.0);
-  rope.original_max_positions = args.integer("originalMaxPositions", 0);
-  rope.low_freq_factor = args.number("lowFreqFactor", 1.0);
-  rope.high_freq_factor = args.number("highFreqFactor", 4.0);
-  rope.attention_factor = args.number("attentionFactor", 0.0);
-  rope.beta_fast = args.number("betaFast", 32.0);
-  rope.beta_slow = args.number("betaSlow", 1.0);
-  rope.mscale = args.number("mscale", 0.0);
-  rope.mscale_all_dim = args.number("mscaleAllDim", 0.0);
-  rope.truncate = args.boolean("truncate", true);
-  rope.rotary_dim = args.integer("rotaryDim");
-  rope.interleaved = args.boolean("interleaved", false);
-  return rope;
-}
-
-ModelSpec spec_of(const Arguments& args, Napi::Env env) {
-  ModelSpec spec;
-  spec.vocab_size = args.integer("vocabSize");
-  spec.hidden_size = args.integer("hiddenSize");
-  spec.intermediate_size = args.integer("intermediateSize");
-  spec.num_layers = args.integer("numLayers");
-  spec.num_heads = args.integer("numHeads");
-  spec.num_kv_heads = args.integer("numKvHeads");
-  spec.head_dim = args.integer("headDim");
-  spec.max_positions = args.integer("maxPositions");
-  spec.norm_eps = static_cast<float>(args.number("normEps"));
-  spec.tie_word_embeddings = args.boolean("tieWordEmbeddings", false);
-  spec.rope = rope_of(args.object("rope"), env);
-  return spec;
-}
 
 std::vector<EngineTensor> tensors_of(const Napi::Array& list) {
   std::vector<EngineTensor> tensors;
@@ -75,7 +29,7 @@ EngineConfig config_of(const Napi::CallbackInfo& info) {
   EngineConfig config;
   config.weights_path = args.string("weightsPath");
   config.backend = args.string("backend", "cpu");
-  config.spec = spec_of(args.object("spec"), info.Env());
+  config.spec = model_spec_of(args.object("spec"), info.Env());
   config.rotated = args.boolean("rotated", false);
   config.tensors = tensors_of(args.array("tensors"));
   const std::string kv = args.string("kvDtype", "f32");
@@ -87,17 +41,8 @@ EngineConfig config_of(const Napi::CallbackInfo& info) {
   config.kv_tokens = args.integer("kvTokens");
   config.max_sequences = args.integer("maxSequences", 8);
   config.prefill_chunk = args.integer("prefillChunk", 512);
-  const int64_t threads = args.integer("threads", 0);
-  const std::string isa = args.string("isa", "auto");
-  Isa level = current_isa();
-  if (isa != "auto" && (!isa_by_name(isa, &level) || !isa_runs_here(level)))
-    throw to_js_error(info.Env(), Status("ERR_ISA", "isa: this CPU cannot run \"" + isa + "\"; its best level is \"" +
-                                                        isa_name(best_isa()) + "\""));
-  config.isa = static_cast<int32_t>(level);
-  if (threads < 0 || threads > kMaxThreads)
-    throw to_js_error(info.Env(), Status("ERR_ARGUMENT", format_text("threads: expected 1 to %d, found %lld",
-                                                                     kMaxThreads, static_cast<long long>(threads))));
-  config.threads = static_cast<int32_t>(threads);
+  config.isa = static_cast<int32_t>(isa_of(args, info.Env()));
+  config.threads = threads_of(args, info.Env());
   if (config.context_tokens < 1 || config.max_sequences < 1 || config.prefill_chunk < 1)
     throw to_js_error(info.Env(),
                       Status("ERR_ARGUMENT", "contextTokens, maxSequences, prefillChunk: expected at least 1"));

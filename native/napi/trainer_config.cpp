@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "napi/trainer_config.h"
+
+#include <utility>
+
+#include "napi/arguments.h"
+#include "napi/guard.h"
+#include "napi/mapped_file.h"
+#include "napi/model_spec_arguments.h"
+
+namespace espalier {
+namespace {
+
+constexpr std::pair<const char*, LossKind> kKinds[] = {{"cross_entropy", LossKind::kCrossEntropy},
+                                                       {"kl", LossKind::kKl},
+                                                       {"reverse_kl", LossKind::kReverseKl},
+                                                       {"jsd", LossKind::kJsd},
+                                                       {"logits_mse", LossKind::kLogitsMse},
+                                                       {"logits_cosine", LossKind::kLogitsCosine},
+                                                       {"hidden_mse", LossKind::kHiddenMse},
+                                                       {"hidden_cosine", LossKind::kHiddenCosine},
+                                                       {"hidden_squarehead", LossKind::kHiddenSquarehead}};
+
+TrainModel model_of(const Arguments& args, Napi::Env env) {
+  TrainModel model;
+  model.spec = model_spec_of(args.object("spec"), env);
+  const Napi::Array list = args.array("tensors");
+  model.tensors.reserve(list.Length());
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::HandleScope scope(env);
+    const Arguments tensor(list.Get(i), "tensor");
+    TrainTensor out{tensor.string("name"), tensor.string("role"), tensor.string("part"), tensor.integer("layer", -1)};
+    if (tensor.has("file")) {
+      out.file = mapped_file_of(tensor.value("file"));
+      if (!tensor.value("source").IsObject())
+        throw to_js_error(env, Status("ERR_ARGUMENT", out.name + ": source: expected an object"));
+      out.source = tensor_source_of(tensor.value("source").As<Napi::Object>());
+    }
+    model.tensors.push_back(std::move(out));
+  }
+  return model;
+}
+
+LossTerm term_of(const Arguments& args, Napi::Env env) {
+  LossTerm term;
+  const std::string kind = args.string("kind");
+  bool known = false;
+  for (const auto& [name, value] : kKinds)
+    if (kind == name) {
+      term.kind = value;
+      known = true;
+    }
+  if (!known) throw to_js_error(env, Status("ERR_ARGUMENT", "losses: unknown kind \"" + kind + "\""));
+  term.weight = args.number("weight");
+  term.temperature = args.number("temperature", 1.0);
+  term.top_k = args.integer("topK", 0);
+  term.beta = args.number("beta", 0.5);
+  term.dynamic_weight = args.boolean("dynamicWeight", false);
+  if (!is_hidden_loss(term.kind)) return term;
+  const Napi::Array layers = args.array("layers");
+  for (uint32_t i = 0; i < layers.Length(); ++i) {
+    const Napi::Value value = layers.Get(i);
+    const bool is_pair = value.IsArray() && value.As<Napi::Array>().Length() == 2;
+    if (!is_pair) throw to_js_error(env, Status("ERR_ARGUMENT", "layers: expected pairs [student, teacher]"));
+    const Napi::Array pair = value.As<Napi::Array>();
+    term.layers.emplace_back(pair.Get(0u).ToNumber().Int64Value(), pair.Get(1u).ToNumber().Int64Value());
+  }
+  return term;
+}
+
+std::vector<std::string> strings_of(const Napi::Array& list) {
+  std::vector<std::string> strings;
+  for (uint32_t i = 0; i < list.Length(); ++i) strings.push_back(list.Get(i).ToString().Utf8Value());
+  return strings;
+}
+
+}  // namespace
+
+const char* loss_kind_name(LossKind kind) { return kKinds[static_cast<int>(kind)].first; }
+
+TrainConfig train_config_of(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Arguments args(info[0], "trainer config");
+  TrainConfig config;
+  config.model = model_of(args.object("model"), env);
+  const Napi::Array losses = args.array("losses");
+  for (uint32_t i = 0; i < losses.Length(); ++i) config.losses.push_back(term_of({losses.Get(i), "loss"}, env));
+  config.max_sequences = args.integer("maxSequences");
+  config.sequence_length = args.integer("sequenceLength");
+  config.beta1 = args.number("beta1", 0.9);
+  config.beta2 = args.number("beta2", 0.95);
+  config.epsilon = args.number("epsilon", 1e-8);
+  if (args.has("frozen")) config.frozen = strings_of(args.array("frozen"));
+  config.init_seed = static_cast<uint64_t>(args.integer("initSeed", 0));
+  config.init_std = args.number("initStd", 0.02);
+  config.threads = threads_of(args, env);
+  config.isa = isa_of(args, env);
+  return config;
+}
+
+OwnedBatch batch_of(const Napi::CallbackInfo& info) {
+  const Arguments args(info[0], "batch");
+  OwnedBatch batch;
+  batch.view.sequences = args.integer("sequences");
+  batch.view.length = args.integer("length");
+  batch.tokens = args.int32_array("tokens");
+  batch.labels = args.int32_array("labels");
+  batch.document_starts = args.int32_array("documentStarts");
+  const auto check = [&](const char* name, const std::vector<int32_t>& values) {
+    int64_t expected = 0;
+    if (!__builtin_mul_overflow(batch.view.sequences, batch.view.length, &expected) && expected >= 0 &&
+        static_cast<int64_t>(values.size()) == expected)
+      return;
+    throw to_js_error(info.Env(), Status("ERR_SHAPE", format_text("batch.%s: expected %lld values, found %zu", name,
+                                                                  static_cast<long long>(expected), values.size())));
+  };
+  check("tokens", batch.tokens);
+  check("labels", batch.labels);
+  if (args.has("documentStarts")) check("documentStarts", batch.document_starts);
+  return batch;
+}
+
+}  // namespace espalier

@@ -1,0 +1,25 @@
+// Reading a trainer's config and batches from JavaScript.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <napi.h>
+
+#include <vector>
+
+#include "train/train_config.h"
+
+namespace espalier {
+
+// TrainerConfig of src/train/native-trainer.ts. ERR_ARGUMENT names the field.
+TrainConfig train_config_of(const Napi::CallbackInfo& info);
+
+// A batch with memory of its own.
+struct OwnedBatch {
+  std::vector<int32_t> tokens, labels, document_starts;
+  TrainBatch view;
+};
+// TrainBatch of src/train/native-trainer.ts.
+OwnedBatch batch_of(const Napi::CallbackInfo& info);
+
+const char* loss_kind_name(LossKind kind);
+
+}  // namespace espalier

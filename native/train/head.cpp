@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/head.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/rms_norm/rms_norm.h"
+#include "kernels/rms_norm/rms_norm_backward.h"
+#include "train/cross_entropy.h"
+
+namespace espalier {
+namespace {
+
+// Of logits at a time. Fewer rows make the product that adds to the head's gradient read and write it more often.
+constexpr int64_t kChunkFloats = int64_t{1} << 23;
+constexpr int64_t kMinChunkRows = 256;
+
+}  // namespace
+
+Status LossHead::reserve(int64_t max_tokens) {
+  const ModelSpec& spec = decoder_->spec();
+  chunk_rows_ = std::min(max_tokens, std::max(kMinChunkRows, kChunkFloats / spec.vocab_size / 16 * 16));
+  const size_t rows = static_cast<size_t>(chunk_rows_);
+  const auto carve = [&](Arena arena) {
+    normed_ = arena.take<float>(rows * static_cast<size_t>(spec.hidden_size));
+    dnormed_ = arena.take<float>(rows * static_cast<size_t>(spec.hidden_size));
+    logits_ = arena.take<float>(rows * static_cast<size_t>(spec.vocab_size));
+    row_losses_ = arena.take<double>(rows);
+    return arena.used();
+  };
+  ESP_RETURN_IF_ERROR(memory_.reserve(carve(Arena())));
+  carve(Arena(memory_.as<void>(), memory_.size()));
+  return Status::ok();
+}
+
+Status LossHead::run(TrainContext& context, const TrainBatch& batch, const std::vector<LossTerm>& terms, bool backward,
+                     BatchLosses* losses) {
+  const ModelSpec& spec = decoder_->spec();
+  const int64_t hidden = spec.hidden_size, tokens = batch.token_count();
+  losses->sums.assign(terms.size(), 0.0);
+  if (backward)
+    std::memset(decoder_->gradient(), 0, static_cast<size_t>(tokens * hidden) * sizeof(float));
+  for (int64_t begin = 0; begin < tokens; begin += chunk_rows_) {
+    const int64_t rows = std::min(chunk_rows_, tokens - begin);
+    const int32_t* labels = batch.labels + begin;
+    const int64_t counted = rows - std::count(labels, labels + rows, kIgnoredLabel);
+    if (counted == 0) continue;
+    losses->tokens += counted;
+    const float* output = decoder_->output() + begin * hidden;
+    ESP_RETURN_IF_ERROR(rms_norm(context.cpu, {output, hidden, decoder_->norm()->weight(), normed_, hidden, rows, hidden,
+                                               spec.norm_eps}));
+    ESP_RETURN_IF_ERROR(linear_forward(context, decoder_->lm_head(), normed_, hidden, nullptr, logits_, spec.vocab_size,
+                                       rows));
+    ESP_RETURN_IF_ERROR(chunk_losses(context, labels, rows, terms, backward, losses));
+    if (backward)
+      ESP_RETURN_IF_ERROR(chunk_backward(context, output, decoder_->gradient() + begin * hidden, rows));
+  }
+  for (size_t i = 0; i < terms.size(); ++i) losses->total += terms[i].weight * losses->sums[i];
+  return Status::ok();
+}
+
+Status LossHead::chunk_losses(TrainContext& context, const int32_t* labels, int64_t rows,
+                              const std::vector<LossTerm>& terms, bool backward, BatchLosses* losses) {
+  const float weight = static_cast<float>(terms.front().weight);
+  ESP_RETURN_IF_ERROR(cross_entropy(context.cpu, {logits_, labels, row_losses_, rows, decoder_->spec().vocab_size,
+                                                  backward ? weight : 0.0f}));
+  for (int64_t row = 0; row < rows; ++row) losses->sums.front() += row_losses_[row];
+  return Status::ok();
+}
+
+// logits_ holds the gradient of the logits.
+Status LossHead::chunk_backward(TrainContext& context, const float* hidden, float* dhidden, int64_t rows) {
+  const ModelSpec& spec = decoder_->spec();
+  const int64_t width = spec.hidden_size, vocab = spec.vocab_size;
+  const TrainLinear& head = decoder_->lm_head();
+  ESP_RETURN_IF_ERROR(linear_backward_weight(context, head, normed_, width, logits_, vocab, rows));
+  ESP_RETURN_IF_ERROR(linear_backward_input(context, head, logits_, vocab, dnormed_, width, rows));
+  const RmsNormBackwardArgs args{hidden,  width, decoder_->norm()->weight(),   dnormed_, width, dhidden,
+                                 width,   decoder_->norm()->gradient(), nullptr,  width, rows, width,
+                                 spec.norm_eps};
+  ESP_RETURN_IF_ERROR(context.workspace.reserve(rms_norm_backward_workspace_size(context.cpu, args)));
+  return rms_norm_backward(context.cpu, args, context.workspace.as<void>(), context.workspace.size());
+}
+
+}  // namespace espalier

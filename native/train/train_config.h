@@ -1,0 +1,94 @@
+// What a trainer is made from and what goes in and out of a step; src/train/native-trainer.ts documents each field.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/isa.h"
+#include "core/mapped_file.h"
+#include "model/model_spec.h"
+#include "model/tensor_source.h"
+
+namespace espalier {
+
+// A label that does not count.
+constexpr int32_t kIgnoredLabel = -100;
+
+struct TrainTensor {
+  std::string name;  // "model.layers.0.self_attn.q_proj.weight"
+  std::string role;  // of the families table
+  std::string part;  // "weight" | "bias"
+  int64_t layer = -1;
+  std::shared_ptr<const MappedFile> file;  // nullptr: values are drawn
+  TensorSource source{};
+};
+
+struct TrainModel {
+  ModelSpec spec;
+  std::vector<TrainTensor> tensors;
+};
+
+enum class LossKind : int32_t {
+  kCrossEntropy,
+  kKl,
+  kReverseKl,
+  kJsd,
+  kLogitsMse,
+  kLogitsCosine,
+  kHiddenMse,
+  kHiddenCosine,
+  kHiddenSquarehead,
+};
+inline bool is_hidden_loss(LossKind kind) { return kind >= LossKind::kHiddenMse; }
+
+struct LossTerm {
+  LossKind kind = LossKind::kCrossEntropy;
+  double weight = 1.0;
+  double temperature = 1.0;
+  int64_t top_k = 0;  // 0: the whole vocabulary
+  double beta = 0.5;  // kJsd: weight of the teacher in the mixture
+  std::vector<std::pair<int64_t, int64_t>> layers;  // hidden terms: student, teacher; -1 the embedding
+  bool dynamic_weight = false;
+};
+
+struct TrainConfig {
+  TrainModel model;
+  std::vector<LossTerm> losses;
+  int64_t max_sequences = 1, sequence_length = 1;
+  double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
+  std::vector<std::string> frozen;
+  uint64_t init_seed = 0;
+  double init_std = 0.02;
+  int32_t threads = 0;  // 0 = default
+  Isa isa = Isa::kRef;
+};
+
+// tokens, labels, document_starts [sequences, length]; document_starts may be nullptr
+struct TrainBatch {
+  int64_t sequences = 0, length = 0;
+  const int32_t* tokens = nullptr;
+  const int32_t* labels = nullptr;
+  const int32_t* document_starts = nullptr;
+  int64_t token_count() const { return sequences * length; }
+};
+
+struct BatchLosses {
+  int64_t tokens = 0;        // labels that count
+  std::vector<double> sums;  // per term of the config, unweighted
+  double total = 0;          // weighted
+};
+
+struct UpdateOptions {
+  int64_t tokens = 0;
+  double learning_rate = 0, weight_decay = 0, max_grad_norm = 0;
+};
+
+struct UpdateResult {
+  double grad_norm = 0;
+  bool skipped = false;
+};
+
+}  // namespace espalier

@@ -1,0 +1,23 @@
+// TrainContext: threads, ISA and scratch of a trainer. Scratch grows to the largest size asked for, so that a step like
+// the one before allocates nothing.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "core/aligned_buffer.h"
+#include "kernels/cpu_context.h"
+#include "kernels/gemm/gemm.h"
+
+namespace espalier {
+
+struct TrainContext {
+  CpuContext cpu;
+  AlignedBuffer workspace;  // of the operator that runs
+};
+
+// gemm with the workspace it needs.
+inline Status product(TrainContext& context, const GemmArgs& args) {
+  const size_t bytes = gemm_workspace_size(context.cpu, args);
+  ESP_RETURN_IF_ERROR(context.workspace.reserve(bytes));
+  return gemm(context.cpu, args, context.workspace.as<void>(), context.workspace.size());
+}
+
+}  // namespace espalier
