@@ -172,7 +172,7 @@ Napi::Value NativeTrainer::read(const Napi::CallbackInfo& info) {
     const ParameterPart part = part_argument(inner);
     const Parameter* parameter = open_trainer(inner.Env()).parameters().find(name);
     const int64_t count = parameter != nullptr ? parameter->count() : 0;
-    const Napi::Float32Array out = Napi::Float32Array::New(inner.Env(), static_cast<size_t>(count));
+    Napi::Float32Array out = Napi::Float32Array::New(inner.Env(), static_cast<size_t>(count));
     auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(out.As<Napi::Object>()));
     auto work = [trainer = trainer_, loaded = load_status_, name, part, data = out.Data(), count] {
       ESP_RETURN_IF_ERROR(*loaded);
@@ -227,7 +227,7 @@ Napi::Value NativeTrainer::merged(const Napi::CallbackInfo& info) {
     const std::string name = name_argument(inner);
     const Parameter* parameter = open_trainer(inner.Env()).parameters().find(name);
     const int64_t count = parameter != nullptr ? parameter->count() : 0;
-    const Napi::Float32Array out = Napi::Float32Array::New(inner.Env(), static_cast<size_t>(count));
+    Napi::Float32Array out = Napi::Float32Array::New(inner.Env(), static_cast<size_t>(count));
     auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(out.As<Napi::Object>()));
     auto work = [trainer = trainer_, loaded = load_status_, name, data = out.Data(), count] {
       ESP_RETURN_IF_ERROR(*loaded);
