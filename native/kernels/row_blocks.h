@@ -1,6 +1,5 @@
-// Sums over tokens in parallel with the same bits for any number of threads: blocks of rows, each summed by one task into
-// its own partial sum, then added in order. Included by drivers only.
-// SPDX-License-Identifier: Apache-2.0
+// Sums over tokens in parallel with the same bits for any number of threads: blocks of rows, each summed by one task
+// into its own partial sum, then added in order. Included by drivers only. SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
 #include <cstring>

@@ -25,8 +25,8 @@ ParameterPart part_argument(const Napi::CallbackInfo& info) {
   const std::string part = info[1].ToString().Utf8Value();
   for (const auto& [name, value] : kParts)
     if (part == name) return value;
-  throw to_js_error(info.Env(), Status("ERR_ARGUMENT", "part: expected weight, gradient, moment1 or moment2, found \"" +
-                                                           part + "\""));
+  throw to_js_error(info.Env(), Status("ERR_ARGUMENT",
+                                       "part: expected weight, gradient, moment1 or moment2, found \"" + part + "\""));
 }
 
 Napi::Object losses_object(Napi::Env env, const TrainConfig& config, const BatchLosses& losses) {
@@ -51,8 +51,7 @@ void NativeTrainer::define(Napi::Env env, Napi::Object exports) {
                    InstanceMethod<&NativeTrainer::accumulate>("accumulate"),
                    InstanceMethod<&NativeTrainer::evaluate>("evaluate"),
                    InstanceMethod<&NativeTrainer::update>("update"), InstanceMethod<&NativeTrainer::read>("read"),
-                   InstanceMethod<&NativeTrainer::write>("write"),
-                   InstanceMethod<&NativeTrainer::set_mask>("setMask"),
+                   InstanceMethod<&NativeTrainer::write>("write"), InstanceMethod<&NativeTrainer::set_mask>("setMask"),
                    InstanceMethod<&NativeTrainer::merged>("merged"), InstanceMethod<&NativeTrainer::close>("close")}));
 }
 
@@ -119,8 +118,8 @@ Napi::Value NativeTrainer::step(const Napi::CallbackInfo& info) {
 void NativeTrainer::set_step(const Napi::CallbackInfo& info, const Napi::Value& value) {
   const double step = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
   if (!(step >= 0) || step > 9007199254740991.0 || step != std::floor(step))
-    throw to_js_error(info.Env(), Status("ERR_ARGUMENT", "step: expected a whole number, found " +
-                                                             value.ToString().Utf8Value()));
+    throw to_js_error(info.Env(),
+                      Status("ERR_ARGUMENT", "step: expected a whole number, found " + value.ToString().Utf8Value()));
   open_trainer(info.Env()).step.store(static_cast<int64_t>(step));
 }
 
@@ -195,8 +194,8 @@ Napi::Value NativeTrainer::write(const Napi::CallbackInfo& info) {
       ESP_RETURN_IF_ERROR(*loaded);
       return trainer->write(name, part, data, count);
     };
-    return thread_->run(
-        work, [](Napi::Env env) -> Napi::Value { return env.Undefined(); }, {values.As<Napi::Object>()});
+    return thread_->run(work, [](Napi::Env env) -> Napi::Value { return env.Undefined(); },
+                        {values.As<Napi::Object>()});
   });
 }
 

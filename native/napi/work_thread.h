@@ -18,7 +18,7 @@ namespace espalier {
 // Used from the event loop only. While jobs are open the process is kept alive, and so is `owner`.
 class WorkThread {
  public:
-  using Work = std::function<Status()>;                   // on the thread; touches no JavaScript
+  using Work = std::function<Status()>;                  // on the thread; touches no JavaScript
   using Result = std::function<Napi::Value(Napi::Env)>;  // on the event loop, after work that succeeded
 
   // Throws ERR_THREADS as a JavaScript error.

@@ -6,7 +6,6 @@
 
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rms_norm/rms_norm_backward.h"
-#include "train/cross_entropy.h"
 
 namespace espalier {
 namespace {
@@ -15,7 +14,34 @@ namespace {
 constexpr int64_t kChunkFloats = int64_t{1} << 23;
 constexpr int64_t kMinChunkRows = 256;
 
+LogitTermKind kind_of(LossKind kind) {
+  switch (kind) {
+    case LossKind::kKl:
+      return LogitTermKind::kKl;
+    case LossKind::kReverseKl:
+      return LogitTermKind::kReverseKl;
+    case LossKind::kJsd:
+      return LogitTermKind::kJsd;
+    case LossKind::kLogitsMse:
+      return LogitTermKind::kLogitsMse;
+    case LossKind::kLogitsCosine:
+      return LogitTermKind::kLogitsCosine;
+    default:
+      return LogitTermKind::kCrossEntropy;
+  }
+}
+
 }  // namespace
+
+LossHead::LossHead(TrainDecoder* decoder, const std::vector<LossTerm>& terms) : decoder_(decoder) {
+  for (size_t i = 0; i < terms.size(); ++i) {
+    const LossTerm& term = terms[i];
+    if (is_hidden_loss(term.kind)) continue;
+    places_.push_back(i);
+    terms_.push_back({kind_of(term.kind), static_cast<float>(term.weight), static_cast<float>(term.temperature),
+                      term.top_k, static_cast<float>(term.beta)});
+  }
+}
 
 Status LossHead::reserve(int64_t max_tokens) {
   const ModelSpec& spec = decoder_->spec();
@@ -25,7 +51,6 @@ Status LossHead::reserve(int64_t max_tokens) {
     normed_ = arena.take<float>(rows * static_cast<size_t>(spec.hidden_size));
     dnormed_ = arena.take<float>(rows * static_cast<size_t>(spec.hidden_size));
     logits_ = arena.take<float>(rows * static_cast<size_t>(spec.vocab_size));
-    row_losses_ = arena.take<double>(rows);
     return arena.used();
   };
   ESP_RETURN_IF_ERROR(memory_.reserve(carve(Arena())));
@@ -33,13 +58,11 @@ Status LossHead::reserve(int64_t max_tokens) {
   return Status::ok();
 }
 
-Status LossHead::run(TrainContext& context, const TrainBatch& batch, const std::vector<LossTerm>& terms, bool backward,
-                     BatchLosses* losses) {
+Status LossHead::run(TrainContext& context, const TrainBatch& batch, bool backward, BatchLosses* losses) {
   const ModelSpec& spec = decoder_->spec();
   const int64_t hidden = spec.hidden_size, tokens = batch.token_count();
-  losses->sums.assign(terms.size(), 0.0);
-  if (backward)
-    std::memset(decoder_->gradient(), 0, static_cast<size_t>(tokens * hidden) * sizeof(float));
+  sums_.assign(terms_.size(), 0.0);
+  if (backward) std::memset(decoder_->gradient(), 0, static_cast<size_t>(tokens * hidden) * sizeof(float));
   for (int64_t begin = 0; begin < tokens; begin += chunk_rows_) {
     const int64_t rows = std::min(chunk_rows_, tokens - begin);
     const int32_t* labels = batch.labels + begin;
@@ -47,25 +70,24 @@ Status LossHead::run(TrainContext& context, const TrainBatch& batch, const std::
     if (counted == 0) continue;
     losses->tokens += counted;
     const float* output = decoder_->output() + begin * hidden;
-    ESP_RETURN_IF_ERROR(rms_norm(context.cpu, {output, hidden, decoder_->norm()->weight(), normed_, hidden, rows, hidden,
-                                               spec.norm_eps}));
-    ESP_RETURN_IF_ERROR(linear_forward(context, decoder_->lm_head(), normed_, hidden, nullptr, logits_, spec.vocab_size,
-                                       rows));
-    ESP_RETURN_IF_ERROR(chunk_losses(context, labels, rows, terms, backward, losses));
-    if (backward)
-      ESP_RETURN_IF_ERROR(chunk_backward(context, output, decoder_->gradient() + begin * hidden, rows));
+    ESP_RETURN_IF_ERROR(rms_norm(
+        context.cpu, {output, hidden, decoder_->norm()->weight(), normed_, hidden, rows, hidden, spec.norm_eps}));
+    ESP_RETURN_IF_ERROR(
+        linear_forward(context, decoder_->lm_head(), normed_, hidden, nullptr, logits_, spec.vocab_size, rows));
+    ESP_RETURN_IF_ERROR(chunk_losses(context, labels, rows, backward));
+    if (backward) ESP_RETURN_IF_ERROR(chunk_backward(context, output, decoder_->gradient() + begin * hidden, rows));
   }
-  for (size_t i = 0; i < terms.size(); ++i) losses->total += terms[i].weight * losses->sums[i];
+  for (size_t i = 0; i < terms_.size(); ++i) losses->sums[places_[i]] = sums_[i];
   return Status::ok();
 }
 
-Status LossHead::chunk_losses(TrainContext& context, const int32_t* labels, int64_t rows,
-                              const std::vector<LossTerm>& terms, bool backward, BatchLosses* losses) {
-  const float weight = static_cast<float>(terms.front().weight);
-  ESP_RETURN_IF_ERROR(cross_entropy(context.cpu, {logits_, labels, row_losses_, rows, decoder_->spec().vocab_size,
-                                                  backward ? weight : 0.0f}));
-  for (int64_t row = 0; row < rows; ++row) losses->sums.front() += row_losses_[row];
-  return Status::ok();
+Status LossHead::chunk_losses(TrainContext& context, const int32_t* labels, int64_t rows, bool backward) {
+  const int64_t vocab = decoder_->spec().vocab_size;
+  const LogitLossArgs args{
+      logits_,      vocab,    nullptr, vocab, labels, rows, vocab, terms_.data(), static_cast<int64_t>(terms_.size()),
+      sums_.data(), backward, false,   0.0f};
+  ESP_RETURN_IF_ERROR(context.workspace.reserve(logit_loss_workspace_size(context.cpu, args)));
+  return logit_loss(context.cpu, args, context.workspace.as<void>(), context.workspace.size());
 }
 
 // logits_ holds the gradient of the logits.
@@ -75,8 +97,18 @@ Status LossHead::chunk_backward(TrainContext& context, const float* hidden, floa
   const TrainLinear& head = decoder_->lm_head();
   ESP_RETURN_IF_ERROR(linear_backward_weight(context, head, normed_, width, logits_, vocab, rows));
   ESP_RETURN_IF_ERROR(linear_backward_input(context, head, logits_, vocab, dnormed_, width, rows));
-  const RmsNormBackwardArgs args{hidden,  width, decoder_->norm()->weight(),   dnormed_, width, dhidden,
-                                 width,   decoder_->norm()->gradient(), nullptr,  width, rows, width,
+  const RmsNormBackwardArgs args{hidden,
+                                 width,
+                                 decoder_->norm()->weight(),
+                                 dnormed_,
+                                 width,
+                                 dhidden,
+                                 width,
+                                 decoder_->norm()->gradient(),
+                                 nullptr,
+                                 width,
+                                 rows,
+                                 width,
                                  spec.norm_eps};
   ESP_RETURN_IF_ERROR(context.workspace.reserve(rms_norm_backward_workspace_size(context.cpu, args)));
   return rms_norm_backward(context.cpu, args, context.workspace.as<void>(), context.workspace.size());

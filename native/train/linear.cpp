@@ -22,8 +22,8 @@ Status linear_forward(TrainContext& context, const TrainLinear& linear, const fl
   const Parameter* bias = linear.parts.front().bias;
   const bool prepared = residual != nullptr || bias != nullptr;
   if (bias != nullptr || (residual != nullptr && residual != out))
-    ESP_RETURN_IF_ERROR(bias_rows(context.cpu, {residual, ldo, bias != nullptr ? bias->weight() : nullptr, out, ldo,
-                                                tokens, linear.out}));
+    ESP_RETURN_IF_ERROR(bias_rows(
+        context.cpu, {residual, ldo, bias != nullptr ? bias->weight() : nullptr, out, ldo, tokens, linear.out}));
   return product(context, {x, linear.parts.front().weight->weight(), out, tokens, linear.out, linear.in, ldx, linear.in,
                            ldo, false, true, 1.0f, prepared ? 1.0f : 0.0f});
 }

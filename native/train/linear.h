@@ -1,6 +1,5 @@
-// TrainLinear: one or several linear layers over the same input, forward and backward. Their weights stand one below the
-// other in memory (train/parameters.h), so that one product computes them all.
-// SPDX-License-Identifier: Apache-2.0
+// TrainLinear: one or several linear layers over the same input, forward and backward. Their weights stand one below
+// the other in memory (train/parameters.h), so that one product computes them all. SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
 #include <vector>

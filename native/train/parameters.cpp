@@ -81,9 +81,9 @@ Status read_weights(const Parameter& parameter) {
   ESP_RETURN_IF_ERROR(read_tensor_f32(*parameter.tensor.file, source, 0, source.rows, parameter.weight()));
   for (int64_t i = 0; i < parameter.count(); ++i)
     if (!std::isfinite(parameter.weight()[i]))
-      return Status("ERR_WEIGHT_VALUE", format_text("%s: element %lld: expected a finite value, found %g",
-                                                    parameter.tensor.name.c_str(), static_cast<long long>(i),
-                                                    static_cast<double>(parameter.weight()[i])));
+      return Status("ERR_WEIGHT_VALUE",
+                    format_text("%s: element %lld: expected a finite value, found %g", parameter.tensor.name.c_str(),
+                                static_cast<long long>(i), static_cast<double>(parameter.weight()[i])));
   return Status::ok();
 }
 
@@ -92,7 +92,8 @@ Status read_weights(const Parameter& parameter) {
 Status Parameters::add(const ModelSpec& spec, const TrainTensor& tensor) {
   const TensorPattern* pattern = pattern_of(tensor.role, tensor.part);
   if (pattern == nullptr) return bad_tensor(tensor, "no family has a " + tensor.role + "." + tensor.part);
-  const bool layer_fits = in_layers(*pattern) ? tensor.layer >= 0 && tensor.layer < spec.num_layers : tensor.layer == -1;
+  const bool layer_fits =
+      in_layers(*pattern) ? tensor.layer >= 0 && tensor.layer < spec.num_layers : tensor.layer == -1;
   if (!layer_fits)
     return bad_tensor(tensor, format_text("layer %lld does not exist", static_cast<long long>(tensor.layer)));
   Parameter parameter;
@@ -106,10 +107,10 @@ Status Parameters::add(const ModelSpec& spec, const TrainTensor& tensor) {
     const int64_t rows = parameter.is_vector ? 1 : parameter.rows;
     const int64_t cols = parameter.is_vector ? parameter.rows : parameter.cols;
     if (tensor.source.rows != rows || tensor.source.cols != cols)
-      return Status("ERR_SHAPE",
-                    format_text("%s: expected [%lld, %lld], found [%lld, %lld]", tensor.name.c_str(),
-                                static_cast<long long>(rows), static_cast<long long>(cols),
-                                static_cast<long long>(tensor.source.rows), static_cast<long long>(tensor.source.cols)));
+      return Status("ERR_SHAPE", format_text("%s: expected [%lld, %lld], found [%lld, %lld]", tensor.name.c_str(),
+                                             static_cast<long long>(rows), static_cast<long long>(cols),
+                                             static_cast<long long>(tensor.source.rows),
+                                             static_cast<long long>(tensor.source.cols)));
   }
   const std::string key = role_key(tensor.role, tensor.part, tensor.layer);
   if (!by_name_.emplace(tensor.name, list_.size()).second || !by_role_.emplace(key, list_.size()).second)

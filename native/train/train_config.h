@@ -14,9 +14,6 @@
 
 namespace espalier {
 
-// A label that does not count.
-constexpr int32_t kIgnoredLabel = -100;
-
 struct TrainTensor {
   std::string name;  // "model.layers.0.self_attn.q_proj.weight"
   std::string role;  // of the families table
@@ -48,8 +45,8 @@ struct LossTerm {
   LossKind kind = LossKind::kCrossEntropy;
   double weight = 1.0;
   double temperature = 1.0;
-  int64_t top_k = 0;  // 0: the whole vocabulary
-  double beta = 0.5;  // kJsd: weight of the teacher in the mixture
+  int64_t top_k = 0;                                // 0: the whole vocabulary
+  double beta = 0.5;                                // kJsd: weight of the teacher in the mixture
   std::vector<std::pair<int64_t, int64_t>> layers;  // hidden terms: student, teacher; -1 the embedding
   bool dynamic_weight = false;
 };

@@ -98,8 +98,8 @@ void TrainDecoder::embed(TrainContext& context, const TrainBatch& batch) {
   const size_t bytes = static_cast<size_t>(spec_.hidden_size) * sizeof(float);
   for_row_ranges(context.cpu, batch.token_count(), spec_.hidden_size, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
-      std::memcpy(hidden_.front() + row * spec_.hidden_size, embedding_->weight() + batch.tokens[row] * spec_.hidden_size,
-                  bytes);
+      std::memcpy(hidden_.front() + row * spec_.hidden_size,
+                  embedding_->weight() + batch.tokens[row] * spec_.hidden_size, bytes);
   });
 }
 
@@ -139,12 +139,10 @@ Status TrainDecoder::block_forward(TrainContext& context, const TrainLayer& laye
   ESP_RETURN_IF_ERROR(linear_forward(context, layer.qkv, normed_, hidden, nullptr, kept.qkv, qkv_width_, tokens));
   ESP_RETURN_IF_ERROR(rotate(context, kept.qkv, tokens, false));
   ESP_RETURN_IF_ERROR(attention_forward(context, kept, batch));
-  ESP_RETURN_IF_ERROR(
-      linear_forward(context, layer.o_proj, kept.attention, q_width_, in, kept.middle, hidden, tokens));
+  ESP_RETURN_IF_ERROR(linear_forward(context, layer.o_proj, kept.attention, q_width_, in, kept.middle, hidden, tokens));
   ESP_RETURN_IF_ERROR(norm_forward(context, layer.post_attention_layernorm, kept.middle, normed_, tokens));
   ESP_RETURN_IF_ERROR(linear_forward(context, layer.gate_up, normed_, hidden, nullptr, kept.gate_up, 2 * ffn, tokens));
-  ESP_RETURN_IF_ERROR(
-      swiglu(context.cpu, {kept.gate_up, kept.gate_up + ffn, gated_, 2 * ffn, ffn, tokens, ffn}));
+  ESP_RETURN_IF_ERROR(swiglu(context.cpu, {kept.gate_up, kept.gate_up + ffn, gated_, 2 * ffn, ffn, tokens, ffn}));
   return linear_forward(context, layer.down_proj, gated_, ffn, kept.middle, out, hidden, tokens);
 }
 

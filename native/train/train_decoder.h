@@ -1,6 +1,5 @@
-// TrainDecoder: forward and backward of a Llama-like decoder over whole rows of a batch, from tokens to the output of the
-// last block. The final norm, the head and the losses are in train/head.h.
-// SPDX-License-Identifier: Apache-2.0
+// TrainDecoder: forward and backward of a Llama-like decoder over whole rows of a batch, from tokens to the output of
+// the last block. The final norm, the head and the losses are in train/head.h. SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -78,14 +77,14 @@ class TrainDecoder {
   TrainLinear lm_head_;
 
   AlignedBuffer activations_;
-  std::vector<float*> hidden_;           // [layers + 1] residual stream before each block, and after the last
+  std::vector<float*> hidden_;            // [layers + 1] residual stream before each block, and after the last
   std::vector<BlockActivations> blocks_;  // [layers]
-  float* dhidden_ = nullptr;             // [tokens, hidden]
-  float* normed_ = nullptr;              // [tokens, hidden], also its gradient
-  float* gated_ = nullptr;               // [tokens, ffn], also its gradient
-  float* dqkv_ = nullptr;                // [tokens, q + 2 kv]
-  float* dattention_ = nullptr;          // [tokens, q]
-  int32_t* positions_ = nullptr;         // [tokens] row of the tables
+  float* dhidden_ = nullptr;              // [tokens, hidden]
+  float* normed_ = nullptr;               // [tokens, hidden], also its gradient
+  float* gated_ = nullptr;                // [tokens, ffn], also its gradient
+  float* dqkv_ = nullptr;                 // [tokens, q + 2 kv]
+  float* dattention_ = nullptr;           // [tokens, q]
+  int32_t* positions_ = nullptr;          // [tokens] row of the tables
   float *cos_ = nullptr, *sin_ = nullptr, *minus_sin_ = nullptr;  // [length, half]
 };
 

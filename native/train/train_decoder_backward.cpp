@@ -40,14 +40,9 @@ Status TrainDecoder::attention_forward(TrainContext& context, const BlockActivat
 Status TrainDecoder::norm_backward(TrainContext& context, Parameter* weight, const float* x, float* dnormed,
                                    int64_t tokens) {
   const int64_t hidden = spec_.hidden_size;
-  const RmsNormBackwardArgs args{x,        hidden,
-                                 weight->weight(),
-                                 dnormed,  hidden,
-                                 dhidden_, hidden,
-                                 weight->gradient(),
-                                 dnormed,  hidden,
-                                 tokens,   hidden,
-                                 spec_.norm_eps};
+  const RmsNormBackwardArgs args{x,        hidden, weight->weight(),   dnormed, hidden,
+                                 dhidden_, hidden, weight->gradient(), dnormed, hidden,
+                                 tokens,   hidden, spec_.norm_eps};
   ESP_RETURN_IF_ERROR(context.workspace.reserve(rms_norm_backward_workspace_size(context.cpu, args)));
   return rms_norm_backward(context.cpu, args, context.workspace.as<void>(), context.workspace.size());
 }
@@ -111,8 +106,8 @@ Status TrainDecoder::attention_backward(TrainContext& context, const TrainLayer&
                                    qkv_width_,
                                    qkv_width_};
   ESP_RETURN_IF_ERROR(context.workspace.reserve(attention_backward_workspace_size(context.cpu, args)));
-  ESP_RETURN_IF_ERROR(espalier::attention_backward(context.cpu, args, context.workspace.as<void>(),
-                                                   context.workspace.size()));
+  ESP_RETURN_IF_ERROR(
+      espalier::attention_backward(context.cpu, args, context.workspace.as<void>(), context.workspace.size()));
   ESP_RETURN_IF_ERROR(rotate(context, dqkv_, tokens, true));
   ESP_RETURN_IF_ERROR(linear_backward_input(context, layer.qkv, dqkv_, qkv_width_, normed_, hidden, tokens));
   ESP_RETURN_IF_ERROR(norm_backward(context, layer.input_layernorm, in, normed_, tokens));

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "kernels/adamw/adamw.h"
+#include "kernels/logit_loss/logit_loss.h"
 
 namespace espalier {
 
@@ -23,9 +24,12 @@ Status Trainer::open() {
   if (config_.max_sequences > (int64_t{1} << 31) / config_.sequence_length)
     return Status("ERR_ARGUMENT", "maxSequences x sequenceLength: expected at most 2^31 tokens");
   if (config_.losses.empty()) return Status("ERR_ARGUMENT", "losses: expected at least one term");
+  for (const LossTerm& term : config_.losses)
+    if (term.kind != LossKind::kCrossEntropy)
+      return Status("ERR_ARGUMENT", "losses: only cross_entropy needs no teacher");
   ESP_RETURN_IF_ERROR(parameters_.create(config_.model, config_.frozen, true));
   decoder_ = std::make_unique<TrainDecoder>(config_.model.spec, &parameters_);
-  head_ = std::make_unique<LossHead>(decoder_.get());
+  head_ = std::make_unique<LossHead>(decoder_.get(), config_.losses);
   ESP_RETURN_IF_ERROR(decoder_->reserve(config_.max_sequences, config_.sequence_length, true));
   ESP_RETURN_IF_ERROR(head_->reserve(config_.max_sequences * config_.sequence_length));
   try {
@@ -43,15 +47,16 @@ Status Trainer::load() { return parameters_.load(pool_.get(), config_.init_seed,
 Status Trainer::check_batch(const TrainBatch& batch) const {
   if (batch.sequences < 1 || batch.sequences > config_.max_sequences || batch.length < 1 ||
       batch.length > config_.sequence_length)
-    return Status("ERR_SHAPE", format_text("batch: expected 1 to %lld sequences of 1 to %lld tokens, found %lld of %lld",
-                                           static_cast<long long>(config_.max_sequences),
-                                           static_cast<long long>(config_.sequence_length),
-                                           static_cast<long long>(batch.sequences), static_cast<long long>(batch.length)));
+    return Status(
+        "ERR_SHAPE",
+        format_text("batch: expected 1 to %lld sequences of 1 to %lld tokens, found %lld of %lld",
+                    static_cast<long long>(config_.max_sequences), static_cast<long long>(config_.sequence_length),
+                    static_cast<long long>(batch.sequences), static_cast<long long>(batch.length)));
   const int64_t vocab = config_.model.spec.vocab_size;
   const auto bad = [&](const char* what, int64_t place, const char* expected, int32_t found) {
-    return Status("ERR_TOKEN_ID", format_text("%s[%lld]: expected 0 <= id < %lld%s, found %d", what,
-                                              static_cast<long long>(place), static_cast<long long>(vocab), expected,
-                                              found));
+    return Status("ERR_TOKEN_ID",
+                  format_text("%s[%lld]: expected 0 <= id < %lld%s, found %d", what, static_cast<long long>(place),
+                              static_cast<long long>(vocab), expected, found));
   };
   for (int64_t i = 0; i < batch.token_count(); ++i) {
     const int32_t token = batch.tokens[i], label = batch.labels[i];
@@ -71,7 +76,9 @@ Status Trainer::run(const TrainBatch& batch, bool backward, BatchLosses* losses)
   ESP_RETURN_IF_ERROR(check_batch(batch));
   *losses = {};
   ESP_RETURN_IF_ERROR(decoder_->forward(context_, batch, backward));
-  ESP_RETURN_IF_ERROR(head_->run(context_, batch, config_.losses, backward, losses));
+  losses->sums.assign(config_.losses.size(), 0.0);
+  ESP_RETURN_IF_ERROR(head_->run(context_, batch, backward, losses));
+  for (size_t i = 0; i < losses->sums.size(); ++i) losses->total += config_.losses[i].weight * losses->sums[i];
   return backward ? decoder_->backward(context_, batch) : Status::ok();
 }
 
@@ -101,8 +108,8 @@ void Trainer::zero_gradients() {
 
 Status Trainer::update(const UpdateOptions& options, UpdateResult* result) {
   if (options.tokens < 1)
-    return Status("ERR_ARGUMENT", format_text("tokens: expected at least 1, found %lld",
-                                              static_cast<long long>(options.tokens)));
+    return Status("ERR_ARGUMENT",
+                  format_text("tokens: expected at least 1, found %lld", static_cast<long long>(options.tokens)));
   if (!std::isfinite(options.learning_rate) || !std::isfinite(options.weight_decay) ||
       !std::isfinite(options.max_grad_norm))
     return Status("ERR_ARGUMENT", "learningRate, weightDecay, maxGradNorm: expected finite numbers");
@@ -120,10 +127,10 @@ Status Trainer::update(const UpdateOptions& options, UpdateResult* result) {
   for (Parameter& parameter : parameters_.list()) {
     if (!parameter.trainable) continue;
     ESP_RETURN_IF_ERROR(
-        adamw(context_.cpu, {parameter.weight(), parameter.gradient(), parameter.values[2], parameter.values[3],
-                             parameter.mask_bits(), parameter.count(), static_cast<float>(scale), options.learning_rate,
-                             config_.beta1, config_.beta2, config_.epsilon,
-                             parameter.decays ? options.weight_decay : 0.0, number}));
+        adamw(context_.cpu,
+              {parameter.weight(), parameter.gradient(), parameter.values[2], parameter.values[3],
+               parameter.mask_bits(), parameter.count(), static_cast<float>(scale), options.learning_rate,
+               config_.beta1, config_.beta2, config_.epsilon, parameter.decays ? options.weight_decay : 0.0, number}));
   }
   step.store(number);
   return Status::ok();

@@ -35,9 +35,8 @@ AdamwFactors factors_of(const AdamwArgs& args) {
 // fn(begin, end) over whole blocks of [0, count).
 template <typename F>
 void for_blocks(const CpuContext& context, int64_t count, F&& fn) {
-  for_row_ranges(context, block_count(count), kBlock, [&](int64_t begin, int64_t end) {
-    fn(begin * kBlock, end * kBlock < count ? end * kBlock : count);
-  });
+  for_row_ranges(context, block_count(count), kBlock,
+                 [&](int64_t begin, int64_t end) { fn(begin * kBlock, end * kBlock < count ? end * kBlock : count); });
 }
 
 }  // namespace

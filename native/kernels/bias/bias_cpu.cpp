@@ -27,7 +27,8 @@ Status bias_rows(const CpuContext& context, const BiasRowsArgs& args) {
   if (tile == nullptr) return bias_rows_ref(args);
   for_row_ranges(context, args.tokens, args.width, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
-      tile->add(args.x != nullptr ? args.x + row * args.ldx : nullptr, args.bias, args.out + row * args.ldo, args.width);
+      tile->add(args.x != nullptr ? args.x + row * args.ldx : nullptr, args.bias, args.out + row * args.ldo,
+                args.width);
   });
   return Status::ok();
 }

@@ -1,6 +1,5 @@
-// The serial pieces of bias, shared with embedding_backward. Plain C types only: included by files compiled for a single
-// ISA.
-// SPDX-License-Identifier: Apache-2.0
+// The serial pieces of bias, shared with embedding_backward. Plain C types only: included by files compiled for a
+// single ISA. SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
 

@@ -8,7 +8,7 @@
 namespace espalier {
 
 void swiglu_backward_avx512(const float* gate, const float* up, const float* dout, float* dgate, float* dup, float* out,
-                          int64_t n) {
+                            int64_t n) {
   swiglu_backward_row(gate, up, dout, dgate, dup, out, n);
 }
 

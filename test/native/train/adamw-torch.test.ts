@@ -20,19 +20,24 @@ const isas = binding.cpuInfo().isas;
 
 describe.each(Object.entries(runs))("50 steps of AdamW, %s", (name, run) => {
   const { sequences, length } = run;
-  const batches = run.batches.map(
-    ({ tokens, labels }): TrainBatch => ({
-      sequences,
-      length,
-      tokens: Int32Array.from(tokens),
-      labels: Int32Array.from(labels),
-    }),
-  );
+  const batches = run.batches.map(({ tokens, labels }): TrainBatch => ({
+    sequences,
+    length,
+    tokens: Int32Array.from(tokens),
+    labels: Int32Array.from(labels),
+  }));
 
   it.each(isas)("%s follow torch", async (isa) => {
     const { beta1, beta2, epsilon, weightDecay, maxGradNorm } = run.optimizer;
     const model = drawnModel(specFromConfig(run.config, name));
-    const config = trainerConfig(model, { maxSequences: sequences, sequenceLength: length, beta1, beta2, epsilon, isa });
+    const config = trainerConfig(model, {
+      maxSequences: sequences,
+      sequenceLength: length,
+      beta1,
+      beta2,
+      epsilon,
+      isa,
+    });
     const trainer = new binding.NativeTrainer(config);
     await drawWeights(trainer);
     for (const [index, step] of run.steps.entries()) {

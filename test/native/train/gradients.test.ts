@@ -23,7 +23,8 @@ describe.each(gradientCases())("gradients of %s", (name, { config, batch, loss, 
     expect(losses.tokens).toBe(batch.labels.filter((label) => label !== -100).length);
     expectWithin([losses.sums["cross_entropy"]!], [loss], "train/loss");
     expect(trainer.parameters.map((parameter) => parameter.name).sort()).toEqual([...gradients.keys()].sort());
-    for (const [tensor, expected] of gradients) expectGradient(await trainer.read(tensor, "gradient"), expected, tensor);
+    for (const [tensor, expected] of gradients)
+      expectGradient(await trainer.read(tensor, "gradient"), expected, tensor);
     // A second micro batch adds the same again.
     await trainer.accumulate(batch);
     for (const [tensor, expected] of gradients) {

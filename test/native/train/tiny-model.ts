@@ -29,7 +29,12 @@ export const tinySpec: ModelSpec = {
 
 /** A model whose weights are drawn. */
 export function drawnModel(spec: ModelSpec): TrainerModel {
-  const tensors = expectedTensors(spec).map(({ name, role, part, layer }) => ({ name, role, part, layer }));
+  const tensors = expectedTensors(spec).map(({ name, role, part, layer }) => ({
+    name,
+    role,
+    part,
+    layer: layer ?? -1,
+  }));
   return { spec, tensors };
 }
 
