@@ -14,11 +14,14 @@ Status adamw_ref(const AdamwArgs& args) {
   const double step = static_cast<double>(args.step);
   const double correction1 = 1.0 - std::pow(args.beta1, step), correction2 = 1.0 - std::pow(args.beta2, step);
   for (int64_t i = 0; i < args.count; ++i) {
-    const double keep = kept(args.mask, i) ? 1.0 : 0.0;
-    const double gradient = keep * args.gradient[i] * args.gradient_scale;
-    const double m = keep * args.beta1 * args.moment1[i] + (1.0 - args.beta1) * gradient;
-    const double v = keep * args.beta2 * args.moment2[i] + (1.0 - args.beta2) * gradient * gradient;
-    const double decayed = keep * args.weight[i] * (1.0 - args.learning_rate * args.weight_decay);
+    if (!kept(args.mask, i)) {
+      args.weight[i] = args.moment1[i] = args.moment2[i] = args.gradient[i] = 0.0f;
+      continue;
+    }
+    const double gradient = static_cast<double>(args.gradient[i]) * args.gradient_scale;
+    const double m = args.beta1 * args.moment1[i] + (1.0 - args.beta1) * gradient;
+    const double v = args.beta2 * args.moment2[i] + (1.0 - args.beta2) * gradient * gradient;
+    const double decayed = args.weight[i] * (1.0 - args.learning_rate * args.weight_decay);
     const double change = m / correction1 / (std::sqrt(v / correction2) + args.epsilon);
     args.weight[i] = static_cast<float>(decayed - args.learning_rate * change);
     args.moment1[i] = static_cast<float>(m);

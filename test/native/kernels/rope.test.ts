@@ -61,6 +61,21 @@ describe.each([false, true])("rope, interleaved %s", (interleaved) => {
     }
   });
 
+  it.each(isas)("%s with -sin is the transpose, which the backward pass needs", (isa) => {
+    const [tokens, heads, headDim, half] = [3, 2, 12, 4];
+    const width = heads * headDim;
+    const { cos, sin } = tables(50, half);
+    const call = { ldx: width, tokens, heads, headDim, half, positions: Int32Array.of(3, 0, 41), tableRows: 50 };
+    const [x, dout] = [randomArray(tokens * width, 1), randomArray(tokens * width, 2)];
+    // A magnitude, as yarn has.
+    const scaled = cos.map((value) => 1.3 * value);
+    const [turned, dx] = [x.slice(), dout.slice()];
+    rope({ ...call, x: turned, cos: scaled, sin: sin.map((value) => 1.3 * value), interleaved, isa });
+    rope({ ...call, x: dx, cos: scaled, sin: sin.map((value) => -1.3 * value), interleaved, isa });
+    const sum = (a: Float32Array, b: Float32Array) => a.reduce((total, value, i) => total + value * b[i]!, 0);
+    expect(sum(turned, dout)).toBeCloseTo(sum(x, dx), 5);
+  });
+
   it("leaves what partial rotation does not cover", () => {
     for (const isa of isas) {
       const source = randomArray(80, 9);
