@@ -93,6 +93,7 @@ TrainConfig train_config_of(const Napi::CallbackInfo& info) {
   if (args.has("frozen")) config.frozen = strings_of(args.array("frozen"));
   config.init_seed = static_cast<uint64_t>(args.integer("initSeed", 0));
   config.init_std = args.number("initStd", 0.02);
+  config.data_parallel = args.boolean("dataParallel", false);
   config.threads = threads_of(args, env);
   config.isa = isa_of(args, env);
   return config;
@@ -103,6 +104,7 @@ OwnedBatch batch_of(const Napi::CallbackInfo& info) {
   OwnedBatch batch;
   batch.view.sequences = args.integer("sequences");
   batch.view.length = args.integer("length");
+  batch.view.last = args.boolean("last", false);
   batch.tokens = args.int32_array("tokens");
   batch.labels = args.int32_array("labels");
   batch.document_starts = args.int32_array("documentStarts");

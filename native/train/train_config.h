@@ -59,7 +59,8 @@ struct TrainConfig {
   std::vector<std::string> frozen;
   uint64_t init_seed = 0;
   double init_std = 0.02;
-  int32_t threads = 0;  // 0 = default
+  bool data_parallel = false;  // gradients are summed over the ranks of an MPI run
+  int32_t threads = 0;         // 0 = default
   Isa isa = Isa::kRef;
 };
 
@@ -69,6 +70,7 @@ struct TrainBatch {
   const int32_t* tokens = nullptr;
   const int32_t* labels = nullptr;
   const int32_t* document_starts = nullptr;
+  bool last = false;  // of its update: data-parallel sums may start as gradients become complete
   int64_t token_count() const { return sequences * length; }
 };
 

@@ -8,9 +8,12 @@
 
 namespace espalier {
 
+class GradientSums;
+
 struct TrainContext {
   CpuContext cpu;
-  AlignedBuffer workspace;  // of the operator that runs
+  AlignedBuffer workspace;       // of the operator that runs
+  GradientSums* sums = nullptr;  // hears of each layer's complete gradients; nullptr: one process
 };
 
 // gemm with the workspace it needs.

@@ -6,6 +6,7 @@
 #include "kernels/embedding/embedding_backward.h"
 #include "kernels/rms_norm/rms_norm_backward.h"
 #include "kernels/swiglu/swiglu_backward.h"
+#include "train/gradient_sums.h"
 #include "train/train_decoder.h"
 
 namespace espalier {
@@ -48,8 +49,10 @@ Status TrainDecoder::norm_backward(TrainContext& context, Parameter* weight, con
 }
 
 Status TrainDecoder::backward(TrainContext& context, const TrainBatch& batch) {
-  for (size_t i = layers_.size(); i-- > 0;)
+  for (size_t i = layers_.size(); i-- > 0;) {
     ESP_RETURN_IF_ERROR(block_backward(context, layers_[i], blocks_[i], hidden_[i], batch));
+    if (context.sums != nullptr) ESP_RETURN_IF_ERROR(context.sums->layer_ready(static_cast<int64_t>(i)));
+  }
   if (!embedding_->trainable) return Status::ok();
   return embedding_backward(context.cpu, {batch.tokens, batch.token_count(), dhidden_, spec_.hidden_size,
                                           embedding_->gradient(), spec_.vocab_size, spec_.hidden_size});

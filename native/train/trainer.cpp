@@ -39,6 +39,11 @@ Status Trainer::open() {
     return Status("ERR_THREADS", format_text("cannot start the trainer's threads: %s", error.what()));
   }
   context_.cpu = {pool_.get(), config_.isa};
+  if (!config_.data_parallel) return Status::ok();
+  std::shared_ptr<Communicator> ranks;
+  ESP_RETURN_IF_ERROR(open_mpi(&ranks));
+  sums_ = std::make_unique<GradientSums>(std::move(ranks), &parameters_);
+  context_.sums = sums_.get();
   return Status::ok();
 }
 
@@ -79,7 +84,9 @@ Status Trainer::run(const TrainBatch& batch, bool backward, BatchLosses* losses)
   losses->sums.assign(config_.losses.size(), 0.0);
   ESP_RETURN_IF_ERROR(head_->run(context_, batch, backward, losses));
   for (size_t i = 0; i < losses->sums.size(); ++i) losses->total += config_.losses[i].weight * losses->sums[i];
-  return backward ? decoder_->backward(context_, batch) : Status::ok();
+  if (!backward) return Status::ok();
+  if (sums_ != nullptr) sums_->expect_last(batch.last);
+  return decoder_->backward(context_, batch);
 }
 
 Status Trainer::accumulate(const TrainBatch& batch, BatchLosses* losses) { return run(batch, true, losses); }
@@ -113,6 +120,7 @@ Status Trainer::update(const UpdateOptions& options, UpdateResult* result) {
   if (!std::isfinite(options.learning_rate) || !std::isfinite(options.weight_decay) ||
       !std::isfinite(options.max_grad_norm))
     return Status("ERR_ARGUMENT", "learningRate, weightDecay, maxGradNorm: expected finite numbers");
+  if (sums_ != nullptr) ESP_RETURN_IF_ERROR(sums_->finish());
   double scale = 1.0 / static_cast<double>(options.tokens);
   ESP_RETURN_IF_ERROR(gradient_norm(&result->grad_norm));
   result->grad_norm *= scale;

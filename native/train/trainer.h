@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "train/gradient_sums.h"
 #include "train/head.h"
 #include "train/train_config.h"
 #include "train/train_decoder.h"
@@ -61,6 +62,7 @@ class Trainer {
   Parameters parameters_;
   std::unique_ptr<TrainDecoder> decoder_;
   std::unique_ptr<LossHead> head_;
+  std::unique_ptr<GradientSums> sums_;  // nullptr: one process
 };
 
 }  // namespace espalier

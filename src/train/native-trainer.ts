@@ -70,6 +70,8 @@ export interface TrainerConfig {
   /** Weights drawn for tensors without a file: normal(0, initStd), norms 1, biases 0. */
   initSeed: number;
   initStd: number;
+  /** Gradients are summed over the ranks of `openCommunicator()`; every rank makes the same updates. Default false. */
+  dataParallel?: boolean;
   /** 0 = default. */
   threads: number;
   isa: IsaName | "auto";
@@ -84,6 +86,8 @@ export interface TrainBatch {
   labels: Int32Array;
   /** Place in the row where each token's document starts: attention and positions begin anew there. */
   documentStarts?: Int32Array;
+  /** The last batch before update(): data-parallel sums start while its backward pass still runs. Default false. */
+  last?: boolean;
 }
 
 export interface BatchLosses {
@@ -104,7 +108,7 @@ export interface TrainerParameter {
 }
 
 export interface UpdateOptions {
-  /** Unmasked tokens of the whole global batch: gradients are divided by it. */
+  /** Unmasked tokens of the whole global batch, of all ranks: gradients are divided by it. */
   tokens: number;
   learningRate: number;
   /** Decoupled. */
