@@ -70,10 +70,31 @@ describe("gemm", () => {
       }
   });
 
-  it("cuts a k whose packed copies would be large", () => {
-    const call = makeCall(2, 16500, 300, 2, 1, 0.5);
-    const expected = gemm({ ...call, reference: true });
-    for (const isa of isas.slice(-1)) expectWithin(gemm({ ...call, isa }), expected, "gemm/f32", isa);
+  it("cuts rows, columns and depth beyond one block, every transpose form", () => {
+    for (const form of [0, 1, 2, 3])
+      for (const [m, n, k] of [
+        [530, 17, 300],
+        [3, 1100, 515],
+      ] as const) {
+        const call = makeCall(m, n, k, form, 0.5, 0.5);
+        const expected = gemm({ ...call, reference: true });
+        for (const isa of isas.slice(1))
+          for (const threads of [1, 3])
+            expectWithin(gemm({ ...call, isa, threads }), expected, "gemm/f32", `${isa} ${threads} ${m} ${n} ${k}`);
+      }
+  });
+
+  it("a workspace for the largest shape serves every smaller one", () => {
+    const bytesOf = (m: number, n: number, k: number): number =>
+      binding.testing["gemm"]!({ ...makeCall(m, n, k, 0, 1, 0), isa: isas.at(-1), threads: 3 }) as number;
+    for (const [m, n, k] of shapes)
+      for (const [dm, dn, dk] of [
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [30, 90, 70],
+      ] as const)
+        expect(bytesOf(m + dm, n + dn, k + dk)).toBeGreaterThanOrEqual(bytesOf(m, n, k));
   });
 
   it("beta = 0 ignores what C holds; k = 0 and alpha = 0 leave beta C; empty shapes do nothing", () => {
