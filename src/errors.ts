@@ -282,6 +282,14 @@ export const errorTable = {
     meaning: "The file does not hold the data of a report.",
     hint: "Give the report.json that the quickstart wrote.",
   },
+  ERR_RUN_BUSY: {
+    meaning: "Another process works in the run's directory.",
+    hint: "Wait until it ends, or give this run another directory.",
+  },
+  ERR_RUN_NOT_FOUND: {
+    meaning: "The directory holds no training run.",
+    hint: "Give the directory that `espalier train --out` made.",
+  },
   ERR_SAFETENSORS_HEADER: {
     meaning: "A safetensors file's header cannot be read.",
     hint: "Download the file again; the message names the field.",
@@ -329,6 +337,18 @@ export const errorTable = {
   ERR_TOKEN_ID: {
     meaning: "A token id lies outside the model's vocabulary.",
     hint: "The prompt was encoded with another model's tokenizer, perhaps.",
+  },
+  ERR_TRAIN_CHECKPOINT: {
+    meaning: "A training checkpoint is damaged, and no older one can be used.",
+    hint: "Remove the damaged directories under RUN/checkpoints, or start again with --overwrite.",
+  },
+  ERR_TRAIN_DIVERGED: {
+    meaning: "Training diverged: updates were skipped, or the loss stayed far above a guess, many times in a row.",
+    hint: "Lower --lr, raise --warmup or lower --clip; then go on from a good checkpoint of RUN/checkpoints as a new run.",
+  },
+  ERR_TRAIN_RESUME: {
+    meaning: "The run was started with another model, other data or other options.",
+    hint: "Give the same options, another --out, or --overwrite to remove the run.",
   },
   ERR_USAGE: {
     meaning: "The command line is wrong.",

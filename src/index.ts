@@ -31,6 +31,14 @@ export {
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
 export { evaluatePerplexity, type PerplexityOptions, type PerplexityReport } from "./evaluate/index.js";
 export { pull, type PullOptions, type PullProgress, type PullResult } from "./pull/index.js";
-export { renderReport, writeReport, type ReportData } from "./report/index.js";
+export { renderReport, renderTrainingReport, writeReport, type ReportData } from "./report/index.js";
 export { loadTokenizer, type ChatMessage, type Tokenizer } from "./tokenizer/index.js";
+export {
+  train,
+  trainingReport,
+  type TrainHooks,
+  type TrainOptions,
+  type TrainProgress,
+  type TrainResult,
+} from "./train/index.js";
 export { version } from "./version.js";

@@ -1,6 +1,14 @@
 export { openCheckpoint } from "./open.js";
+export { readTokenizerFiles } from "./open-directory.js";
+export { assemble, OpenFiles } from "./assemble.js";
 export { checkTensors } from "./check.js";
-export { exportHuggingFace, type ExportOptions, type ExportProgress, type ExportResult } from "./write.js";
+export {
+  exportHuggingFace,
+  writeModelFiles,
+  type ExportOptions,
+  type ExportProgress,
+  type ExportResult,
+} from "./write.js";
 export { inspectModel, type ModelSummary } from "./inspect.js";
 export { fingerprintOf } from "./fingerprint.js";
 export { readTensor, readTensorAs, readableTypes, type RowRange } from "./read.js";
@@ -12,3 +20,4 @@ export type {
   GgufValue,
   TokenizerFiles,
 } from "./types.js";
+export { writeSafetensors, type PlannedTensor } from "./safetensors-writer.js";

@@ -125,7 +125,8 @@ const OTHER_TOKENIZER_FILES = [
   "vocab.txt",
 ];
 
-async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
+/** The tokenizer's files that a directory has. */
+export async function readTokenizerFiles(directory: string): Promise<TokenizerFiles> {
   const out: TokenizerFiles = {};
   const at = (name: string): string => join(directory, name);
   if (await isThere(at("tokenizer.json"))) out.tokenizerJson = at("tokenizer.json");

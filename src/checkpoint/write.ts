@@ -95,6 +95,21 @@ export async function exportHuggingFace(
   return { path: target, files: files.sort(), weightBytes };
 }
 
+/** Everything of a Hugging Face directory but the weights, into a directory that is there. */
+export async function writeModelFiles(
+  checkpoint: Checkpoint,
+  directory: string,
+  dtype: WeightDtype,
+  options: Pick<ExportOptions, "files" | "fill" | "step"> = {},
+): Promise<void> {
+  const small = await smallFiles(checkpoint, configOf(checkpoint, dtype), dtype, options);
+  for (const [name, content] of small) {
+    if (content instanceof URL) await copyFile(content, join(directory, name));
+    else await writeFile(join(directory, name), content);
+  }
+  await (options.fill ?? ((target) => writeTokenizerFiles(checkpoint, target)))(directory);
+}
+
 function configOf(checkpoint: Checkpoint, dtype: WeightDtype): Record<string, unknown> {
   const ours = configFromSpec(checkpoint.spec, TORCH_NAMES[dtype]);
   if (checkpoint.format === "gguf") return ours;
@@ -109,7 +124,7 @@ async function smallFiles(
   checkpoint: Checkpoint,
   config: Record<string, unknown>,
   dtype: WeightDtype,
-  options: ExportOptions,
+  options: Pick<ExportOptions, "files" | "step">,
 ): Promise<Map<string, string | URL>> {
   const { spec, tokenizerFiles } = checkpoint;
   const out = new Map<string, string | URL>();
@@ -134,7 +149,11 @@ async function smallFiles(
   return out;
 }
 
-async function lineageOf(checkpoint: Checkpoint, dtype: WeightDtype, options: ExportOptions): Promise<object> {
+async function lineageOf(
+  checkpoint: Checkpoint,
+  dtype: WeightDtype,
+  options: Pick<ExportOptions, "step">,
+): Promise<object> {
   return {
     step: options.step ?? "export",
     version,

@@ -12,6 +12,7 @@ import { throwIfAborted } from "../abort.js";
 import { writeDirectoryAtomically } from "../files/atomic-directory.js";
 import { BlockWriter } from "../files/block-writer.js";
 import { expectedTensors, type ExpectedTensor } from "../model/families.js";
+import { matchesPattern } from "../model/name-pattern.js";
 import { writeTokenizerFiles } from "../tokenizer/index.js";
 import { version } from "../version.js";
 import { rotationTransform } from "./rotation.js";
@@ -96,7 +97,7 @@ function planTensors(
   const expected = expectedTensors(checkpoint.spec);
   const overrides = options.overrides ?? {};
   for (const pattern of Object.keys(overrides))
-    if (!expected.some((tensor) => matches(pattern, tensorName(tensor)) || matches(pattern, tensor.name)))
+    if (!expected.some((tensor) => matchesPattern(pattern, tensorName(tensor)) || matchesPattern(pattern, tensor.name)))
       throw new EspalierError("ERR_ARGUMENT", `overrides: the pattern "${pattern}" matches no tensor of this model`);
   return expected.map((tensor) => ({
     tensor,
@@ -111,16 +112,8 @@ function formatOf(tensor: ExpectedTensor, weights: string, overrides: Record<str
   const outside = tensor.role === "embed_tokens" || tensor.role === "lm_head";
   let format = weights === "int8-w8a8" && outside ? "int8" : weights;
   for (const [pattern, wanted] of Object.entries(overrides))
-    if (matches(pattern, tensorName(tensor)) || matches(pattern, tensor.name)) format = wanted;
+    if (matchesPattern(pattern, tensorName(tensor)) || matchesPattern(pattern, tensor.name)) format = wanted;
   return format;
-}
-
-function matches(pattern: string, name: string): boolean {
-  const source = pattern
-    .split("*")
-    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
-    .join(".*");
-  return new RegExp(`^${source}$`).test(name);
 }
 
 async function writeWeights(

@@ -11,7 +11,7 @@ import { toWriteError, writeDirectoryAtomically } from "../files/atomic-director
 import { downloadBlob } from "./download.js";
 import { RepoCache } from "./hub-cache.js";
 import { HubClient } from "./hub-client.js";
-import { withLock } from "./lock.js";
+import { withLock } from "../files/lock.js";
 import { listRepo, selectFiles, type RepoFile, type RepoListing } from "./model-files.js";
 import { PullMeter } from "./pull-meter.js";
 import { hubSettings, parseReference, type HubReference, type HubSettings, type PullOptions } from "./settings.js";

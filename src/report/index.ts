@@ -3,3 +3,11 @@ export { parseReportData } from "./parse.js";
 export { renderReport, writeReport } from "./report.js";
 export { benchTable, perplexityTable, terminalTable } from "./terminal-table.js";
 export type { ReportData, ReportEngine, ReportMachine, ReportPerplexity, ReportSample } from "./types.js";
+export {
+  isTrainingReport,
+  parseTrainingReport,
+  type TrainingPoint,
+  type TrainingReportData,
+  type TrainingRun,
+} from "./training/data.js";
+export { renderTrainingReport } from "./training/page.js";

@@ -1,9 +1,7 @@
 /**
  * The report page: one HTML file with nothing outside itself, made from JSON.
  */
-import { randomBytes } from "node:crypto";
-import { rename, rm, writeFile } from "node:fs/promises";
-import { toWriteError } from "../files/atomic-directory.js";
+import { replaceFile } from "../files/replace-file.js";
 import { markup, Markup } from "./markup.js";
 import { ceilingSection, latencySection, speedSection } from "./sections/charts.js";
 import { headlineCards, pageHead } from "./sections/headline.js";
@@ -49,13 +47,5 @@ ${commandsSection(data)}
  * @example await writeReport(data, "report.html");
  */
 export async function writeReport(data: ReportData, path: string): Promise<void> {
-  const beside = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  const page = renderReport(data);
-  try {
-    await writeFile(beside, page, { flag: "wx" });
-    await rename(beside, path);
-  } catch (cause) {
-    await rm(beside, { force: true });
-    throw toWriteError(cause, path);
-  }
+  await replaceFile(path, renderReport(data));
 }

@@ -69,6 +69,7 @@ rect{fill:var(--c)}.track{opacity:.2}
 text{fill:var(--ink)}.tick,.of,.none{fill:var(--soft)}.group{fill:var(--soft);paint-order:stroke;stroke:var(--card);stroke-width:5px;stroke-linejoin:round}.value{font-weight:600;paint-order:stroke;stroke:var(--card);stroke-width:3px}.of{font-weight:400}
 .whisker{stroke:var(--ink);stroke-width:1.2;opacity:.75;fill:none}
 .range circle{fill:var(--c)}.range path{stroke:var(--c);fill:none}.thin{stroke-width:1.5}.thick{stroke-width:5;opacity:.55;stroke-linecap:round}
+.curve path{fill:none;stroke:var(--c);stroke-width:1.7;stroke-linejoin:round}.curve circle{fill:var(--c)}
 `;
 
 const tables = `

@@ -12,10 +12,12 @@ import { register as logits } from "./logits.js";
 import { register as pull } from "./pull.js";
 import { register as quickstart } from "./quickstart.js";
 import { register as report } from "./report.js";
+import { register as train } from "./train.js";
 
 export const commands: readonly ((program: Command) => void)[] = [
   pull,
   inspect,
+  train,
   build,
   generate,
   chat,

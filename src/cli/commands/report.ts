@@ -1,8 +1,17 @@
-/** espalier report: the HTML page again from its data. */
-import { readFile } from "node:fs/promises";
+/** espalier report: the HTML page of training runs, or again from its data. */
+import { readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { EspalierError } from "../../errors.js";
-import { parseReportData, writeReport, type ReportData } from "../../report/index.js";
+import { replaceFile } from "../../files/replace-file.js";
+import {
+  isTrainingReport,
+  parseReportData,
+  parseTrainingReport,
+  renderTrainingReport,
+  writeReport,
+} from "../../report/index.js";
+import { trainingReport } from "../../train/index.js";
+import { checkWritable } from "../report-data.js";
 import { action } from "../run-command.js";
 
 interface Options {
@@ -12,25 +21,44 @@ interface Options {
 export function register(program: Command): void {
   const command = program
     .command("report")
-    .description("write the HTML page of a data that bench --html or the quickstart left beside its page")
-    .argument("<file>", "report.json")
+    .description("write the HTML page of training runs, or of a data that bench --html or the quickstart left")
+    .argument("<paths...>", "run directories of train, shown on the same charts, or one report.json")
     .requiredOption("--out <file>", "HTML file to write")
-    .addHelpText("after", "\nExample:\n  espalier report run/report.json --out report.html");
-  action(command, async (_context, path: string, options: Options) => {
-    const data = await readReportData(path);
-    await writeReport(data, options.out);
+    .addHelpText(
+      "after",
+      "\nExample:\n  espalier report runs/a runs/b --out curves.html\n  espalier report run/report.json --out report.html",
+    );
+  action(command, async (_context, paths: string[], options: Options) => {
+    await checkWritable(options.out);
+    const data = await readData(paths);
+    if (isTrainingReport(data)) {
+      const training = parseTrainingReport(data, paths[0] ?? "");
+      await replaceFile(options.out, renderTrainingReport(training));
+    } else await writeReport(parseReportData(data, paths[0] ?? ""), options.out);
     return { json: { path: options.out }, text: options.out };
   });
 }
 
-async function readReportData(path: string): Promise<ReportData> {
-  let value: unknown;
+/** Of run directories, or the one file. */
+async function readData(paths: readonly string[]): Promise<unknown> {
+  const [first = ""] = paths;
+  if (paths.length === 1 && !(await isDirectory(first))) return readReportData(first);
+  return trainingReport(paths);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (info) => info.isDirectory(),
+    () => false,
+  );
+}
+
+async function readReportData(path: string): Promise<unknown> {
   try {
-    value = JSON.parse(await readFile(path, "utf8"));
+    return JSON.parse(await readFile(path, "utf8"));
   } catch (cause) {
     throw new EspalierError("ERR_REPORT_DATA", `${path}: expected the JSON of a report, ${(cause as Error).message}`, {
       cause,
     });
   }
-  return parseReportData(value, path);
 }

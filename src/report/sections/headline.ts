@@ -6,7 +6,7 @@ import { seriesOf } from "../series.js";
 import type { ReportData, ReportEngine } from "../types.js";
 
 /** An espaliered tree: one trunk, three pairs of trained arms. */
-const EMBLEM = new Markup(
+export const EMBLEM = new Markup(
   `<svg class="emblem" viewBox="0 0 32 32" aria-hidden="true"><path d="M16 30V5M16 25C9 25 5 25 5 19M16 25c7 0 11 0 11-6M16 17.5c-5.5 0-8.5 0-8.5-5.500M16 17.500c5.5 0 8.5 0 8.5-5.500M16 10.500c-3.5 0-5.5 0-5.5-5M16 10.500c3.5 0 5.5 0 5.5-5"/></svg>`,
 );
 

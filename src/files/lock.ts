@@ -3,11 +3,11 @@
  * One process at a time by a lock file. Its owner touches it while it works; one whose owner is gone, or that was not
  * touched for a while, was left by a process that died and is taken over.
  */
+import { randomBytes } from "node:crypto";
 import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "../abort.js";
-import { temporaryBeside } from "./hub-cache.js";
 
 const TOUCH_MS = 2_000;
 const STALE_MS = 15_000;
@@ -15,7 +15,7 @@ const POLL_MS = 100;
 
 export interface LockOptions {
   signal?: AbortSignal | undefined;
-  /** Called once when another process holds the lock. */
+  /** Called once when another process holds the lock; what it throws ends the waiting. */
   onWait?: () => void;
   staleMs?: number;
 }
@@ -25,9 +25,9 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
   let waited = false;
   while (!(await acquire(path))) {
     throwIfAborted(options.signal);
+    if (await removeStale(path, options.staleMs ?? STALE_MS)) continue;
     if (!waited) options.onWait?.();
     waited = true;
-    await removeStale(path, options.staleMs ?? STALE_MS);
     await sleep(POLL_MS);
   }
   const touch = setInterval(() => {
@@ -53,16 +53,18 @@ async function acquire(path: string): Promise<boolean> {
   }
 }
 
-async function removeStale(path: string, staleMs: number): Promise<void> {
+/** Whether the lock is free now. */
+async function removeStale(path: string, staleMs: number): Promise<boolean> {
   const found = await stat(path).catch(() => null);
-  if (found === null) return;
+  if (found === null) return true;
   const [pid, host] = (await readFile(path, "utf8").catch(() => "")).split(" ");
   const ownerIsGone = host === hostname() && !isAlive(Number(pid));
-  if (!ownerIsGone && Date.now() - found.mtimeMs < staleMs) return;
+  if (!ownerIsGone && Date.now() - found.mtimeMs < staleMs) return false;
   // Of several that see it, one wins the rename.
-  const taken = temporaryBeside(path);
+  const taken = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   await rename(path, taken).catch(() => {});
   await rm(taken, { force: true });
+  return true;
 }
 
 function isAlive(pid: number): boolean {

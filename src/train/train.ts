@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * train: a model, or a new one, trained on packed documents; resumable to the last bit.
+ */
+import { access } from "node:fs/promises";
+import { throwIfAborted } from "../abort.js";
+import { exportHuggingFace, type Checkpoint } from "../checkpoint/index.js";
+import { EspalierError, toEspalierError } from "../errors.js";
+import { expectedTensors } from "../model/families.js";
+import { version } from "../version.js";
+import {
+  listCheckpoints,
+  pruneCheckpoints,
+  readCheckpointState,
+  removeHalfWritten,
+  restoreCheckpoint,
+  saveCheckpoint,
+  type SavedCheckpoint,
+} from "./checkpoint-files.js";
+import {
+  boundOptions,
+  lossTerms,
+  resolveTrainOptions,
+  type ResolvedTrainOptions,
+  type TrainOptions,
+} from "./config.js";
+import { runSteps, type LoopEvent, type TrainingData } from "./loop.js";
+import { frozenNames, openModelSource, openWhole, sourceName, trainerModel, type ModelSource } from "./model-source.js";
+import type { NativeTrainer, TrainerConfig } from "./native-trainer.js";
+import { defaultParts, type TrainParts } from "./parts.js";
+import { writeRunReport } from "./report.js";
+import { checkRunDirectory, withRunDirectory, type RunPaths } from "./run-directory.js";
+import { RunLog } from "./run-log.js";
+import {
+  checkIdentity,
+  hashOf,
+  newProgress,
+  type CheckpointState,
+  type RunIdentity,
+  type RunProgress,
+} from "./run-state.js";
+
+export type TrainProgress =
+  | LoopEvent
+  | { kind: "indexing"; done: number; total: number }
+  | { kind: "resumed"; step: number; path: string }
+  /** A checkpoint that cannot be read was passed over. */
+  | { kind: "damaged"; path: string; message: string }
+  | { kind: "saved"; step: number; path: string }
+  | { kind: "noValidation" };
+
+export interface TrainHooks {
+  signal?: AbortSignal;
+  onProgress?: (progress: TrainProgress) => void;
+}
+
+export interface TrainResult {
+  run: string;
+  /** The finished model's directory. */
+  model: string;
+  steps: number;
+  consumedSamples: number;
+  consumedTokens: number;
+  loss: number | null;
+  valLoss: number | null;
+  best: { step: number; valLoss: number } | null;
+  skipped: number;
+  seconds: number;
+  parameters: number;
+  /** Step of the checkpoint this call went on from; null: from the beginning. */
+  resumedFrom: number | null;
+  report: string;
+}
+
+/**
+ * Trains. The same call again goes on from the newest checkpoint and ends with the same weights, whatever stopped the
+ * first one. When the signal fires, the step is finished and saved, and ERR_ABORTED is thrown.
+ *
+ * @example
+ * await train({ config: "tiny.yaml", tokenizer: "bpe", data: "corpus", steps: 1000, lr: 1e-3, out: "runs/tiny" });
+ */
+export function train(options: TrainOptions, hooks: TrainHooks = {}): Promise<TrainResult> {
+  return trainWith(options, hooks, defaultParts);
+}
+
+/** With a trainer and data of the caller's. */
+export async function trainWith(given: TrainOptions, hooks: TrainHooks, parts: TrainParts): Promise<TrainResult> {
+  const options = resolveTrainOptions(given);
+  throwIfAborted(hooks.signal);
+  await checkRunDirectory(options);
+  const source = await openModelSource(options);
+  await using _source = source.checkpoint;
+  const teacher = options.teacher === undefined ? null : await openTeacher(options.teacher, source, options);
+  await using _teacher = teacher?.checkpoint ?? null;
+  checkLength(source.checkpoint, options);
+  const data = await parts.openData(options, source.checkpoint, hooks);
+  try {
+    const identity = identityOf(options, source, teacher, data);
+    return await withRunDirectory(options, hooks.signal, (paths) =>
+      runIn({ options, hooks, parts, source, teacher, data, identity, paths }),
+    );
+  } catch (error) {
+    throw toEspalierError(error);
+  } finally {
+    await data.close();
+  }
+}
+
+async function openTeacher(path: string, source: ModelSource, options: ResolvedTrainOptions): Promise<ModelSource> {
+  const teacher = await openModelSource({ model: path, config: undefined, tokenizer: undefined });
+  try {
+    const [own, others] = [source.checkpoint.spec.vocabSize, teacher.checkpoint.spec.vocabSize];
+    if (own !== others)
+      throw new EspalierError(
+        "ERR_ARGUMENT",
+        `train: teacher: expected a vocabulary of ${own}, found ${others} (${path})`,
+      );
+    checkLength(teacher.checkpoint, options);
+    return teacher;
+  } catch (error) {
+    teacher.checkpoint.close();
+    throw error;
+  }
+}
+
+function checkLength({ spec, path }: Checkpoint, { seqLength }: ResolvedTrainOptions): void {
+  if (seqLength > spec.maxPositions)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `train: seqLength: expected at most the ${spec.maxPositions} positions of ${path}, found ${seqLength}`,
+    );
+}
+
+function identityOf(
+  options: ResolvedTrainOptions,
+  source: ModelSource,
+  teacher: ModelSource | null,
+  data: TrainingData,
+): RunIdentity {
+  return {
+    spec: hashOf(source.checkpoint.spec),
+    model: source.fingerprint,
+    teacher: teacher?.fingerprint ?? null,
+    data: data.fingerprint,
+    worldSize: 1,
+    options: boundOptions(options),
+  };
+}
+
+interface Run {
+  options: ResolvedTrainOptions;
+  hooks: TrainHooks;
+  parts: TrainParts;
+  source: ModelSource;
+  teacher: ModelSource | null;
+  data: TrainingData;
+  identity: RunIdentity;
+  paths: RunPaths;
+}
+
+async function runIn(run: Run): Promise<TrainResult> {
+  const { options, paths } = run;
+  await removeHalfWritten(paths.checkpoints);
+  const newest = await newestState(run);
+  if (newest !== null) checkIdentity(newest.state.identity, run.identity, options.out);
+  if (await isThere(paths.model)) {
+    if (newest?.state.progress.step === options.steps) return finished(run, newest.state.progress, newest.step);
+    throw new EspalierError("ERR_OUTPUT_EXISTS", `${paths.model} exists, but not the checkpoint it was made from`);
+  }
+  const { progress, resumedFrom } = await trainSteps(run);
+  await writeModel(run, progress);
+  return finished(run, progress, resumedFrom);
+}
+
+/** The newest checkpoint whose state can be read. */
+async function newestState(run: Run): Promise<(SavedCheckpoint & { state: CheckpointState }) | null> {
+  for (const saved of await listCheckpoints(run.paths.checkpoints)) {
+    const state = await readCheckpointState(saved.path).catch(() => null); // told when it is restored
+    if (state !== null) return { ...saved, state };
+  }
+  return null;
+}
+
+async function trainSteps(run: Run): Promise<{ progress: RunProgress; resumedFrom: number | null }> {
+  const { options, hooks, parts, source, data, paths, identity } = run;
+  const trainer = parts.createTrainer(trainerConfig(run));
+  try {
+    const state = await restore(run, trainer);
+    const progress = state?.progress ?? newProgress();
+    const log = await RunLog.open(options.out, state?.log ?? null);
+    try {
+      const save = async (): Promise<void> => {
+        const now = { version: 1 as const, espalierVersion: version, identity, progress, log: await log.sync() };
+        const path = await saveCheckpoint(paths.checkpoints, source.checkpoint, trainer, now);
+        await pruneCheckpoints(paths.checkpoints, options.saveTopK);
+        hooks.onProgress?.({ kind: "saved", step: progress.step, path });
+      };
+      const guessLoss = Math.log(source.checkpoint.spec.vocabSize);
+      const { signal, onProgress } = hooks;
+      if (data.validation === null && options.limitValBatches > 0) onProgress?.({ kind: "noValidation" });
+      const resumedFrom = state === null ? null : state.progress.step;
+      await runSteps({ options, trainer, data, log, progress, guessLoss, save, signal, onProgress });
+      return { progress, resumedFrom };
+    } finally {
+      await log.close();
+    }
+  } finally {
+    await trainer.close();
+  }
+}
+
+function trainerConfig({ options, source, teacher }: Run): TrainerConfig {
+  const { loraRank, loraAlpha, loraTargets } = options;
+  return {
+    model: trainerModel(source.checkpoint),
+    ...(teacher === null ? {} : { teacher: trainerModel(teacher.checkpoint) }),
+    losses: lossTerms(options),
+    maxSequences: options.microBatch,
+    sequenceLength: options.seqLength,
+    activationCheckpointing: options.checkpointActivations,
+    activationDtype: options.activations,
+    beta1: options.beta1,
+    beta2: options.beta2,
+    epsilon: options.epsilon,
+    frozen: frozenNames(options.freeze, source.checkpoint),
+    ...(loraRank === 0 ? {} : { lora: { rank: loraRank, alpha: loraAlpha, targets: loraTargets } }),
+    initSeed: options.seed,
+    initStd: source.initStd,
+    threads: options.threads ?? 0,
+    isa: options.isa,
+  };
+}
+
+/** Puts the newest whole checkpoint into the trainer; null when there is none. Damaged ones are told and passed over. */
+async function restore(run: Run, trainer: NativeTrainer): Promise<CheckpointState | null> {
+  const { options, hooks, paths, identity } = run;
+  let damage: unknown = null;
+  for (const { path, step } of await listCheckpoints(paths.checkpoints)) {
+    throwIfAborted(hooks.signal);
+    try {
+      const state = await readCheckpointState(path);
+      checkIdentity(state.identity, identity, options.out);
+      await restoreCheckpoint(path, state, trainer, { adapters: options.loraRank > 0 });
+      hooks.onProgress?.({ kind: "resumed", step, path });
+      return state;
+    } catch (error) {
+      if (!(error instanceof EspalierError) || error.code !== "ERR_TRAIN_CHECKPOINT") throw error;
+      hooks.onProgress?.({ kind: "damaged", path, message: error.message });
+      damage = error;
+    }
+  }
+  if (damage !== null) throw damage; // nothing is left: starting again is for the user to decide
+  return null;
+}
+
+/** RUN/model, from the last checkpoint. */
+async function writeModel({ options, source, teacher, data, paths }: Run, progress: RunProgress): Promise<void> {
+  const [last] = await listCheckpoints(paths.checkpoints);
+  await using checkpoint = await openWhole(last?.path ?? "");
+  const { fingerprint, isNew, checkpoint: parent } = source;
+  const lineage = {
+    step: "train",
+    version,
+    options: { ...boundOptions(options), dtype: options.dtype },
+    parent: isNew ? null : { name: sourceName(source), format: parent.format, fingerprint },
+    ...(teacher === null ? {} : { teacher: { name: sourceName(teacher), fingerprint: teacher.fingerprint } }),
+    data: data.fingerprint,
+    metrics: {
+      steps: progress.step,
+      samples: progress.consumedSamples,
+      tokens: progress.consumedTokens,
+      loss: progress.lastLoss,
+      valLoss: progress.valLoss,
+    },
+  };
+  await exportHuggingFace(checkpoint, paths.model, { dtype: options.dtype, files: { "espalier.json": lineage } });
+}
+
+async function finished(
+  { options, source, paths }: Run,
+  progress: RunProgress,
+  resumedFrom: number | null,
+): Promise<TrainResult> {
+  return {
+    run: options.out,
+    model: paths.model,
+    steps: progress.step,
+    consumedSamples: progress.consumedSamples,
+    consumedTokens: progress.consumedTokens,
+    loss: progress.lastLoss,
+    valLoss: progress.valLoss,
+    best: progress.best,
+    skipped: progress.skipped,
+    seconds: progress.seconds,
+    parameters: expectedTensors(source.checkpoint.spec).reduce(
+      (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
+      0,
+    ),
+    resumedFrom,
+    report: await writeRunReport(options.out),
+  };
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
