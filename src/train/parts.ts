@@ -2,9 +2,11 @@
 /**
  * What a run is put together from; tests give their own.
  */
+import { dirname } from "node:path";
 import { binding } from "../binding.js";
 import type { Checkpoint } from "../checkpoint/index.js";
 import { openGptDataset } from "../data/index.js";
+import { tokenizerFingerprint } from "../tokenizer/index.js";
 import type { ResolvedTrainOptions } from "./config.js";
 import type { TrainingData } from "./loop.js";
 import type { NativeTrainer, TrainerConfig } from "./native-trainer.js";
@@ -21,8 +23,9 @@ export interface TrainParts {
 
 export const defaultParts: TrainParts = {
   createTrainer: (config) => new binding.NativeTrainer(config),
-  openData: (options, { spec }, { signal, onProgress }) =>
-    openGptDataset({
+  openData: async (options, model, { signal, onProgress }) => {
+    const fingerprint = await fingerprintOfTokenizer(model);
+    return openGptDataset({
       data: options.data,
       sequenceLength: options.seqLength,
       split: options.split,
@@ -34,8 +37,17 @@ export const defaultParts: TrainParts = {
         test: 0,
       },
       resetAttention: options.resetAttention,
-      vocabSize: spec.vocabSize,
+      vocabSize: model.spec.vocabSize,
+      ...(fingerprint === null ? {} : { tokenizerFingerprint: fingerprint }),
       ...(signal === undefined ? {} : { signal }),
       onProgress: ({ done, total }) => onProgress?.({ kind: "indexing", done, total }),
-    }),
+    });
+  },
 };
+
+/** null when the model has no tokenizer. */
+async function fingerprintOfTokenizer({ tokenizerFiles }: Checkpoint): Promise<string | null> {
+  const { gguf, tokenizerJson } = tokenizerFiles;
+  if (tokenizerJson !== undefined) return tokenizerFingerprint({ directory: dirname(tokenizerJson) });
+  return gguf?.["tokenizer.ggml.model"] === undefined ? null : tokenizerFingerprint({ gguf });
+}
