@@ -47,7 +47,9 @@ export type TrainProgress =
   /** A checkpoint that cannot be read was passed over. */
   | { kind: "damaged"; path: string; message: string }
   | { kind: "saved"; step: number; path: string }
-  | { kind: "noValidation" };
+  | { kind: "noValidation" }
+  /** The new model gets no tokenizer: it can be trained, but not prompted with text. */
+  | { kind: "noTokenizer" };
 
 export interface TrainHooks {
   signal?: AbortSignal;
@@ -167,9 +169,17 @@ async function runIn(run: Run): Promise<TrainResult> {
     if (newest?.state.progress.step === options.steps) return finished(run, newest.state.progress, newest.step);
     throw new EspalierError("ERR_OUTPUT_EXISTS", `${paths.model} exists, but not the checkpoint it was made from`);
   }
-  const { progress, resumedFrom } = await trainSteps(run);
+  if (!hasTokenizer(run.source.checkpoint)) run.hooks.onProgress?.({ kind: "noTokenizer" });
+  const { progress, resumedFrom } = await trainSteps(run).catch(async (error: unknown) => {
+    await writeRunReport(options.out).catch(() => {}); // the error is what matters
+    throw error;
+  });
   await writeModel(run, progress);
   return finished(run, progress, resumedFrom);
+}
+
+function hasTokenizer({ tokenizerFiles: { tokenizerJson, gguf } }: Checkpoint): boolean {
+  return tokenizerJson !== undefined || gguf?.["tokenizer.ggml.model"] !== undefined;
 }
 
 /** The newest checkpoint whose state can be read. */

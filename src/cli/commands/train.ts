@@ -102,6 +102,8 @@ function showProgress(context: CommandContext): (progress: TrainProgress) => voi
         return progress.say(`passed over a damaged checkpoint: ${event.message}`);
       case "noValidation":
         return progress.say("no validation: the split leaves it no documents");
+      case "noTokenizer":
+        return progress.say("the model gets no tokenizer: give --tokenizer DIR to prompt it with text later");
       case "saved":
         if (context.signal.aborted) progress.say(`saved ${event.path}; the same command goes on from there`);
         return;

@@ -37,7 +37,9 @@ describe("espalier train", () => {
     const result = JSON.parse(stdout) as { loss: number; valLoss: number; model: string };
     expect(result.valLoss).toBeLessThan(1.2); // a guess has ln 32 = 3.47
     expect(stderr).toMatch(/step \d+\/120 loss/);
-    const logits = await espalier(["logits", result.model, "--ids", "1,5,16", "--json"]);
+    const logits = await espalier(["logits", result.model, "--ids", "1,5,16", "--json"], {
+      env: { ESPALIER_CACHE: root },
+    });
     expect(logits.status).toBe(0);
   });
 
@@ -68,6 +70,17 @@ describe("espalier train", () => {
     expect(status).toBe(0);
     expect(stderr).toContain("going on from");
     expect(weights(run)).toBe(weights(whole));
+  });
+
+  it("draws several runs on one page, from their directories or a report.json", async () => {
+    const page = join(root, "curves.html");
+    const both = await espalier(["report", whole, join(root, "interrupted"), "--out", page]);
+    expect(both.status).toBe(0);
+    expect(readFileSync(page, "utf8")).toContain("2 training runs");
+    expect((await espalier(["report", join(whole, "report.json"), "--out", page, "--json"])).status).toBe(0);
+    expect(readFileSync(page, "utf8")).toBe(readFileSync(join(whole, "report.html"), "utf8"));
+    const wrong = await espalier(["report", whole, root, "--out", page, "--json"]);
+    expect((JSON.parse(wrong.stdout) as { error: { code: string } }).error.code).toBe("ERR_RUN_NOT_FOUND");
   });
 
   it("tells wrong use and wrong files with codes", async () => {
