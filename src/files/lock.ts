@@ -58,13 +58,18 @@ async function removeStale(path: string, staleMs: number): Promise<boolean> {
   const found = await stat(path).catch(() => null);
   if (found === null) return true;
   const [pid, host] = (await readFile(path, "utf8").catch(() => "")).split(" ");
-  const ownerIsGone = host === hostname() && !isAlive(Number(pid));
+  const ownerIsGone = host === hostname() && (!isAlive(Number(pid)) || isOfEarlierLife(Number(pid), found.mtimeMs));
   if (!ownerIsGone && Date.now() - found.mtimeMs < staleMs) return false;
   // Of several that see it, one wins the rename.
   const taken = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   await rename(path, taken).catch(() => {});
   await rm(taken, { force: true });
   return true;
+}
+
+/** A restarted container gives a process the same number again: a lock of ours was touched since we started. */
+function isOfEarlierLife(pid: number, touchedMs: number): boolean {
+  return pid === process.pid && touchedMs < Date.now() - process.uptime() * 1000;
 }
 
 function isAlive(pid: number): boolean {

@@ -14,8 +14,8 @@ import type { ResolvedTrainOptions } from "./config.js";
 
 export const RECIPE = "recipe.yaml";
 const LOCK = ".lock";
-/** Long: a process that was only suspended still owns its run. One that is gone is noticed at once. */
-const STALE_LOCK_MS = 600_000;
+/** A process of this machine that is gone is noticed at once; this is for one of another machine or container. */
+const STALE_LOCK_MS = 60_000;
 
 export interface RunPaths {
   directory: string;

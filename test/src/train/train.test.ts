@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { openCheckpoint, readTensor } from "../../../src/checkpoint/index.js";
 import type { TrainProgress } from "../../../src/train/index.js";
@@ -182,11 +183,18 @@ describe("train, wrong use", () => {
 
   it("lets one process at a time work on a run", async () => {
     const out = newRun();
+    const lock = join(out, ".lock");
     mkdirSync(out);
-    writeFileSync(join(out, ".lock"), `${process.pid} ${(await import("node:os")).hostname()}`);
-    await expect(runToy(out)).rejects.toThrow(coded("ERR_RUN_BUSY", out));
-    writeFileSync(join(out, ".lock"), `999999999 ${(await import("node:os")).hostname()}`); // its process is gone
-    await runToy(out);
+    for (const owner of [`${process.ppid} ${hostname()}`, `1 elsewhere`]) {
+      writeFileSync(lock, owner);
+      await expect(runToy(out)).rejects.toThrow(coded("ERR_RUN_BUSY", out));
+    }
+    writeFileSync(lock, `999999999 ${hostname()}`); // its process is gone
+    await runToy(out, { steps: 3 });
+    writeFileSync(lock, `${process.pid} ${hostname()}`); // of a container's earlier life
+    const before = Date.now() / 1000 - process.uptime() - 1;
+    utimesSync(lock, before, before);
+    await runToy(out, { steps: 3 });
   });
 
   it("ends a run that diverges", async () => {
