@@ -78,13 +78,17 @@ async function readRun(directory: string, label: string): Promise<TrainingRun> {
     directory,
     label,
     points: thinned(steps),
-    validation: steps.flatMap(({ step, samples, val_loss }) =>
-      typeof val_loss === "number" ? [{ step, samples, loss: val_loss }] : [],
-    ),
+    validation: steps.flatMap(validationOf),
     skipped: steps.filter((step) => step.skipped === true).length,
     tokens: steps.at(-1)?.tokens ?? 0,
     facts: factsOf(recipe, directory),
   };
+}
+
+function validationOf({ step, samples, ...metrics }: StepMetrics): TrainingRun["validation"] {
+  if (typeof metrics.val_loss !== "number") return [];
+  const crossEntropy = "kd_loss" in metrics ? (metrics.val_lm_loss ?? null) : metrics.val_loss;
+  return [{ step, samples, loss: metrics.val_loss, crossEntropy }];
 }
 
 async function readText(directory: string, name: string): Promise<string> {

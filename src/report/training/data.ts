@@ -14,7 +14,13 @@ const point = z.object({
   tokensPerSecond: z.number(),
 });
 
-const validation = z.object({ step: z.number(), samples: z.number(), loss: z.number() });
+const validation = z.object({
+  step: z.number(),
+  samples: z.number(),
+  loss: z.number(),
+  /** Of the data alone, where the loss has a teacher's terms; null: not told. Perplexity comes from it. */
+  crossEntropy: z.number().nullable(),
+});
 
 const run = z.object({
   directory: z.string(),

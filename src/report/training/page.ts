@@ -51,9 +51,10 @@ function sentence(runs: readonly TrainingRun[]): string {
     return last === undefined ? "No step was taken yet." : `The loss is ${formatLoss(last.loss)} at step ${last.step}.`;
   }
   const best = valued.reduce((a, b) => (bestOf(b).loss < bestOf(a).loss ? b : a));
-  const { loss, step } = bestOf(best);
+  const { loss, step, crossEntropy } = bestOf(best);
+  const perplexity = crossEntropy === null ? "" : ` (perplexity ${formatNumber(Math.exp(crossEntropy))})`;
   const name = runs.length > 1 ? `Best is ${best.label}: its` : "The";
-  return `${name} validation loss reached ${formatLoss(loss)} (perplexity ${formatNumber(Math.exp(loss))}) at step ${step.toLocaleString("en-US")}.`;
+  return `${name} validation loss reached ${formatLoss(loss)}${perplexity} at step ${step.toLocaleString("en-US")}.`;
 }
 
 function bestOf(run: TrainingRun): TrainingRun["validation"][number] {
@@ -123,7 +124,7 @@ function resultsTable(runs: readonly TrainingRun[]): Markup {
       formatLoss(run.validation.at(-1)?.loss),
       formatLoss(best?.loss),
       best === null ? DASH : best.step.toLocaleString("en-US"),
-      best === null ? DASH : formatNumber(Math.exp(best.loss)),
+      best === null || best.crossEntropy === null ? DASH : formatNumber(Math.exp(best.crossEntropy)),
       formatNumber(median(run.points.map((point) => point.tokensPerSecond))),
       String(run.skipped),
     ];

@@ -24,7 +24,12 @@ function report(change: Partial<TrainingReportData> = {}): TrainingReportData {
       gradNorm: i === 3 ? null : 1 / (i + 1),
       tokensPerSecond: 1000 + i,
     })),
-    validation: [10, 20].map((step) => ({ step, samples: 8 * step, loss: scale * (3 + 4 / step) })),
+    validation: [10, 20].map((step) => ({
+      step,
+      samples: 8 * step,
+      loss: scale * (3 + 4 / step),
+      crossEntropy: scale < 1 ? Math.log(7) : null,
+    })),
     skipped: 1,
     tokens: 123456,
     facts: { "Peak learning rate": 2e-3, Data: "corpus" },
@@ -66,7 +71,7 @@ describe("renderTrainingReport", () => {
     const page = renderTrainingReport(report());
     checkMarkup(page);
     expect(page).not.toMatch(/<script|<link|<img|https?:|NaN|undefined|\[object/);
-    expect(page).toContain("Best is two: its validation loss reached 2.8800");
+    expect(page).toContain("Best is two: its validation loss reached 2.8800 (perplexity 7.00) at step 20");
     expect(page.split('class="curve')).toHaveLength(1 + 2 * 6 * 2);
     for (const text of ["Training loss", "Learning rate", "123,456", "corpus"]) expect(page).toContain(text);
   });
