@@ -29,10 +29,27 @@ Status check(const AttentionBackwardArgs& args) {
   return checks.done();
 }
 
+AttentionBackwardScratch take_scratch(Arena& arena, int64_t head_dim) {
+  const size_t padded = static_cast<size_t>(train_padded_dim(head_dim));
+  const size_t query_floats = kTrainQueryBlock * padded, key_floats = kTrainBackwardKeys * padded;
+  AttentionBackwardScratch scratch;
+  scratch.probabilities = arena.take<float>(kTrainQueryBlock * kTrainBackwardKeys);
+  scratch.gradients = arena.take<float>(kTrainQueryBlock * kTrainBackwardKeys);
+  scratch.query_tiles = arena.take<float>(query_floats);
+  scratch.dout_tiles = arena.take<float>(query_floats);
+  scratch.queries = arena.take<float>(query_floats);
+  scratch.douts = arena.take<float>(query_floats);
+  scratch.query_sums = arena.take<float>(query_floats);
+  scratch.keys = arena.take<float>(key_floats);
+  scratch.key_sums = arena.take<float>(key_floats);
+  scratch.value_sums = arena.take<float>(key_floats);
+  return scratch;
+}
+
 struct Workspace {
   float *key_panels, *value_panels;
-  float* deltas;                   // [sequences, heads, length]
-  AttentionTrainScratch* scratch;  // one for each thread
+  float* deltas;                      // [sequences, heads, length]
+  AttentionBackwardScratch* scratch;  // one for each thread
 };
 
 Workspace carve(Arena& arena, const AttentionBackwardArgs& args, int threads) {
@@ -42,9 +59,9 @@ Workspace carve(Arena& arena, const AttentionBackwardArgs& args, int threads) {
   workspace.key_panels = arena.take<float>(panel_floats);
   workspace.value_panels = arena.take<float>(panel_floats);
   workspace.deltas = arena.take<float>(static_cast<size_t>(args.sequences * args.heads * args.length));
-  workspace.scratch = arena.take<AttentionTrainScratch>(static_cast<size_t>(threads));
+  workspace.scratch = arena.take<AttentionBackwardScratch>(static_cast<size_t>(threads));
   for (int thread = 0; thread < threads; ++thread) {
-    const AttentionTrainScratch scratch = take_train_scratch(arena, args.head_dim, true);
+    const AttentionBackwardScratch scratch = take_scratch(arena, args.head_dim);
     if (workspace.scratch != nullptr) workspace.scratch[thread] = scratch;
   }
   return workspace;
@@ -102,7 +119,7 @@ void run_whole(const CpuContext& context, const AttentionTrainTile& tile, const 
 // twice: 7 products where run_whole has 5, for many more tasks.
 void run_split(const CpuContext& context, const AttentionTrainTile& tile, const AttentionBackwardArgs& args,
                const Workspace& parts) {
-  const int64_t key_blocks = (args.length + kTrainKeyBlock - 1) / kTrainKeyBlock;
+  const int64_t key_blocks = (args.length + kTrainBackwardKeys - 1) / kTrainBackwardKeys;
   const int64_t query_blocks = (args.length + kTrainQueryBlock - 1) / kTrainQueryBlock;
   const int64_t key_tasks = args.sequences * args.kv_heads * key_blocks, group = args.heads / args.kv_heads;
   const int64_t tasks = key_tasks + args.sequences * args.heads * query_blocks;
@@ -112,8 +129,8 @@ void run_split(const CpuContext& context, const AttentionTrainTile& tile, const 
     range.query_gradients = !range.key_gradients;
     if (range.key_gradients) {
       const int64_t kv_head = task / key_blocks % args.kv_heads, s = task / key_blocks / args.kv_heads;
-      range.key_begin = task % key_blocks * kTrainKeyBlock;
-      range.key_end = std::min(range.key_begin + kTrainKeyBlock, args.length);
+      range.key_begin = task % key_blocks * kTrainBackwardKeys;
+      range.key_end = std::min(range.key_begin + kTrainBackwardKeys, args.length);
       range.query_end = args.length;
       range.head_end = group;
       return tile.backward(head_of(args, s, kv_head, parts), range, parts.scratch[thread]);

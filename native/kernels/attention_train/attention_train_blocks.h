@@ -51,21 +51,16 @@ inline void product_rows(int64_t rows, const float* a, const Strip& strip, int64
     product_rows<kRows - 1, kVectors, kRowStep, kDepthStep>(rows, a, strip, depth, c, ldc, accumulate);
 }
 
-// c [rows, columns] (+)= A B, columns whole vectors. Block i of kBlockRows rows of A begins at a + i * block_step;
-// strip(column) gives B from `column` on.
+// c [rows, columns] (+)= A B of one register block: rows <= kBlockRows, columns whole vectors; strip(column) gives B
+// from `column` on.
 template <int kRowStep, int kDepthStep, typename StripAt>
-inline void product(int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t block_step,
-                    const StripAt& strip, float* c, int64_t ldc, bool accumulate) {
-  for (int64_t row = 0; row < rows; row += kBlockRows, a += block_step) {
-    const int64_t n = rows - row < kBlockRows ? rows - row : kBlockRows;
-    int64_t column = 0;
-    for (; column + 2 * kLanes <= columns; column += 2 * kLanes)
-      product_rows<kBlockRows, 2, kRowStep, kDepthStep>(n, a, strip(column), depth, c + row * ldc + column, ldc,
-                                                        accumulate);
-    if (column < columns)
-      product_rows<kBlockRows, 1, kRowStep, kDepthStep>(n, a, strip(column), depth, c + row * ldc + column, ldc,
-                                                        accumulate);
-  }
+inline void row_block(int64_t rows, int64_t columns, int64_t depth, const float* a, const StripAt& strip, float* c,
+                      int64_t ldc, bool accumulate) {
+  int64_t column = 0;
+  for (; column + 2 * kLanes <= columns; column += 2 * kLanes)
+    product_rows<kBlockRows, 2, kRowStep, kDepthStep>(rows, a, strip(column), depth, c + column, ldc, accumulate);
+  if (column < columns)
+    product_rows<kBlockRows, 1, kRowStep, kDepthStep>(rows, a, strip(column), depth, c + column, ldc, accumulate);
 }
 
 // Rows of whole vectors, ld apart.
@@ -84,24 +79,6 @@ struct Panels {
     return {panel, kTrainPanel, kLanes < kTrainPanel ? kLanes : depth * kTrainPanel};
   }
 };
-
-// [rows, keys] = tiles [rows / kBlockRows][dim][kBlockRows] x panels; rows of c kTrainKeyBlock apart.
-inline void tiles_by_panels(int64_t rows, int64_t keys, int64_t dim, const float* tiles, const float* panels,
-                            float* c) {
-  product<1, kBlockRows>(rows, keys, dim, tiles, dim * kBlockRows, Panels{panels, dim}, c, kTrainKeyBlock, false);
-}
-
-// [queries, padded] (+)= block [queries, key block] x rows [keys, padded].
-inline void block_by_rows(int64_t queries, int64_t keys, int64_t padded, const float* block, Rows rows, float* c,
-                          bool accumulate) {
-  product<kTrainKeyBlock, 1>(queries, padded, keys, block, kBlockRows * kTrainKeyBlock, rows, c, padded, accumulate);
-}
-
-// [keys, padded] += blockᵀ [keys, queries] x rows [queries, padded].
-inline void transposed_block_by_rows(int64_t keys, int64_t queries, int64_t padded, const float* block, Rows rows,
-                                     float* c) {
-  product<1, kTrainKeyBlock>(keys, padded, queries, block, kBlockRows, rows, c, padded, true);
-}
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }

@@ -20,18 +20,30 @@ Status check(const AttentionTrainArgs& args) {
   return checks.done();
 }
 
+AttentionForwardScratch take_scratch(Arena& arena, int64_t head_dim) {
+  const size_t padded = static_cast<size_t>(train_padded_dim(head_dim));
+  AttentionForwardScratch scratch;
+  scratch.probabilities = arena.take<float>(kTrainMostBlockRows * kTrainForwardKeys);
+  scratch.query_tiles = arena.take<float>(kTrainQueryBlock * padded);
+  scratch.values = arena.take<float>(kTrainForwardKeys * padded);
+  scratch.accumulators = arena.take<float>(kTrainQueryBlock * padded);
+  scratch.maxima = arena.take<float>(kTrainQueryBlock);
+  scratch.sums = arena.take<float>(kTrainQueryBlock);
+  return scratch;
+}
+
 struct Workspace {
   float* key_panels;
-  AttentionTrainScratch* scratch;  // one for each thread
+  AttentionForwardScratch* scratch;  // one for each thread
 };
 
 Workspace carve(Arena& arena, const AttentionTrainArgs& args, int threads) {
   Workspace workspace;
   workspace.key_panels = arena.take<float>(
       static_cast<size_t>(args.sequences * args.kv_heads * train_panels(args.length) * kTrainPanel * args.head_dim));
-  workspace.scratch = arena.take<AttentionTrainScratch>(static_cast<size_t>(threads));
+  workspace.scratch = arena.take<AttentionForwardScratch>(static_cast<size_t>(threads));
   for (int thread = 0; thread < threads; ++thread) {
-    const AttentionTrainScratch scratch = take_train_scratch(arena, args.head_dim, false);
+    const AttentionForwardScratch scratch = take_scratch(arena, args.head_dim);
     if (workspace.scratch != nullptr) workspace.scratch[thread] = scratch;
   }
   return workspace;
@@ -41,27 +53,6 @@ Workspace carve(Arena& arena, const AttentionTrainArgs& args, int threads) {
 
 const AttentionTrainTile* attention_train_tile(const CpuContext& context) {
   return best_variant("attention_train", kVariants, context.isa);
-}
-
-AttentionTrainScratch take_train_scratch(Arena& arena, int64_t head_dim, bool backward) {
-  const size_t padded = static_cast<size_t>(train_padded_dim(head_dim));
-  const size_t query_floats = kTrainQueryBlock * padded, key_floats = kTrainKeyBlock * padded;
-  const auto take_backward = [&](size_t count) { return backward ? arena.take<float>(count) : nullptr; };
-  AttentionTrainScratch scratch;
-  scratch.probabilities = arena.take<float>(kTrainQueryBlock * kTrainKeyBlock);
-  scratch.query_tiles = arena.take<float>(query_floats);
-  scratch.values = arena.take<float>(key_floats);
-  scratch.accumulators = arena.take<float>(query_floats);
-  scratch.maxima = arena.take<float>(kTrainQueryBlock);
-  scratch.sums = arena.take<float>(kTrainQueryBlock);
-  scratch.gradients = take_backward(kTrainQueryBlock * kTrainKeyBlock);
-  scratch.dout_tiles = take_backward(query_floats);
-  scratch.queries = take_backward(query_floats);
-  scratch.douts = take_backward(query_floats);
-  scratch.keys = take_backward(key_floats);
-  scratch.key_sums = take_backward(key_floats);
-  scratch.value_sums = take_backward(key_floats);
-  return scratch;
 }
 
 size_t attention_train_workspace_size(const CpuContext& context, const AttentionTrainArgs& args) {

@@ -1,4 +1,4 @@
-// What the forward and backward drivers of attention for training share: checks, scratch, packed panels.
+// What the forward and backward drivers of attention for training share: checks, packed panels.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "core/arena.h"
@@ -14,8 +14,6 @@ inline int thread_count(const CpuContext& context) { return context.pool != null
 
 // nullptr: the reference.
 const AttentionTrainTile* attention_train_tile(const CpuContext& context);
-
-AttentionTrainScratch take_train_scratch(Arena& arena, int64_t head_dim, bool backward);
 
 inline int64_t train_panels(int64_t length) { return (length + kTrainPanel - 1) / kTrainPanel; }
 

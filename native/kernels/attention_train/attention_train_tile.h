@@ -6,27 +6,37 @@
 namespace espalier {
 
 constexpr int64_t kTrainQueryBlock = 48;  // queries of one head at a time: a multiple of 12 and 6 (register blocks)
-constexpr int64_t kTrainKeyBlock = 96;    // keys of one block: a multiple of 12, 6 and the panel
-constexpr int64_t kTrainPanel = 16;       // keys interleaved in a panel
+// Keys of one block: multiples of the panel, and backward of the query block. Long blocks spread what is done once a
+// row.
+constexpr int64_t kTrainForwardKeys = 384;
+constexpr int64_t kTrainBackwardKeys = 192;
+constexpr int64_t kTrainMostBlockRows = 12;  // of the register blocks
+constexpr int64_t kTrainPanel = 16;          // keys interleaved in a panel
 
 // head_dim rounded up to whole vectors of every ISA.
 static inline constexpr int64_t train_padded_dim(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
-// What one thread needs, f32. padded = train_padded_dim(head_dim).
-struct AttentionTrainScratch {
-  float* probabilities;  // [query block, key block]; P
-  float* gradients;      // [query block, key block]; dP, then dS
-  float* query_tiles;    // [query block / rows][head_dim][rows], rows of the register block
-  float* dout_tiles;     // the same
-  float* queries;        // [query block, padded]; rows padded with zeros when head_dim is not whole vectors
-  float* douts;          // [query block, padded]
-  float* keys;           // [key block, padded]
-  float* values;         // [key block, padded]
+// What one thread needs, f32. padded = train_padded_dim(head_dim). Rows padded with zeros are needed only when head_dim
+// is not whole vectors.
+struct AttentionForwardScratch {
+  float* probabilities;  // [register block, forward keys]
+  float* query_tiles;    // [query block / register block][head_dim][register block], scaled
+  float* values;         // [forward keys, padded]
   float* accumulators;   // [query block, padded]
-  float* key_sums;       // [key block, padded]; dK
-  float* value_sums;     // [key block, padded]; dV
   float* maxima;         // [query block]
   float* sums;           // [query block]
+};
+struct AttentionBackwardScratch {
+  float* probabilities;  // [query block, backward keys]; P
+  float* gradients;      // [query block, backward keys]; dP, then dS
+  float* query_tiles;    // [query block / register block][head_dim][register block]
+  float* dout_tiles;     // the same
+  float* queries;        // [query block, padded]
+  float* douts;          // [query block, padded]
+  float* keys;           // [backward keys, padded]
+  float* query_sums;     // [query block, padded]; dQ
+  float* key_sums;       // [backward keys, padded]; dK
+  float* value_sums;     // [backward keys, padded]; dV
 };
 
 // One (sequence, kv head): pointers stand at row 0 of the sequence. Head h of the group lies h * head_dim further in
@@ -54,7 +64,7 @@ struct AttentionTrainHead {
 // queries and heads [0, group) (they are complete when the call returns); dq of the queries of the range and heads
 // [head_begin, head_end), complete when the range of keys holds all that they see. dq is added to, dk and dv stored.
 struct AttentionBackwardRange {
-  int64_t key_begin, key_end;      // key_begin is a multiple of the key block
+  int64_t key_begin, key_end;      // key_begin is a multiple of the backward keys
   int64_t query_begin, query_end;  // query_begin is a multiple of the query block
   int64_t head_begin, head_end;
   bool key_gradients, query_gradients;
@@ -65,9 +75,9 @@ struct AttentionTrainTile {
   void (*pack_panel)(const float* source, int64_t ld, int64_t count, int64_t head_dim, float* panel);
   // Queries [query_begin, query_begin + query block) of head `head` of the group.
   void (*forward)(const AttentionTrainHead& group, int64_t head, int64_t query_begin,
-                  const AttentionTrainScratch& scratch);
+                  const AttentionForwardScratch& scratch);
   void (*backward)(const AttentionTrainHead& group, const AttentionBackwardRange& range,
-                   const AttentionTrainScratch& scratch);
+                   const AttentionBackwardScratch& scratch);
   float (*dot)(const float* a, const float* b, int64_t n);
 };
 

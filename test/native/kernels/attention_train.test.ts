@@ -22,6 +22,8 @@ const shapes: TrainShape[] = [
   { sequences: 1, length: 97, heads: 2, kvHeads: 1, headDim: 67 },
   { sequences: 1, length: 131, heads: 6, kvHeads: 3, headDim: 10, documents: [0, 3, 50, 51, 100] },
   { sequences: 2, length: 200, heads: 2, kvHeads: 1, headDim: 32, documents: [0, 120] },
+  { sequences: 1, length: 430, heads: 2, kvHeads: 1, headDim: 8, documents: [0, 20, 395] },
+  { sequences: 1, length: 430, heads: 2, kvHeads: 1, headDim: 8 },
   { sequences: 1, length: 240, heads: 1, kvHeads: 1, headDim: 128 },
   { sequences: 1, length: 256, heads: 9, kvHeads: 3, headDim: 64 },
 ];

@@ -33,7 +33,9 @@ export function freshRows(rows: number, stride: number): Float32Array {
 /** The `width` columns that count of each row, one after another: comparers must not see what lies between. */
 export function dense(values: Float32Array, rows: number, width: number): Float32Array {
   const stride = rows === 0 ? 0 : values.length / rows;
-  return Float32Array.from({ length: rows * width }, (_, i) => values[Math.floor(i / width) * stride + (i % width)]!);
+  const out = new Float32Array(rows * width);
+  for (let row = 0; row < rows; ++row) out.set(values.subarray(row * stride, row * stride + width), row * width);
+  return out;
 }
 
 /** The error `call` throws, as code and message. */
