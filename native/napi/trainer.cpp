@@ -31,7 +31,11 @@ ParameterPart part_argument(const Napi::CallbackInfo& info) {
 
 Napi::Object losses_object(Napi::Env env, const TrainConfig& config, const BatchLosses& losses) {
   Napi::Object sums = Napi::Object::New(env);
-  for (size_t i = 0; i < losses.sums.size(); ++i) sums.Set(loss_kind_name(config.losses[i].kind), losses.sums[i]);
+  for (size_t i = 0; i < losses.sums.size(); ++i) {
+    const char* kind = loss_kind_name(config.losses[i].kind);
+    const double before = sums.Has(kind) ? sums.Get(kind).As<Napi::Number>().DoubleValue() : 0.0;
+    sums.Set(kind, before + losses.sums[i]);
+  }
   sums.Set("total", losses.total);
   Napi::Object out = Napi::Object::New(env);
   out.Set("tokens", static_cast<double>(losses.tokens));

@@ -83,10 +83,22 @@ TrainConfig train_config_of(const Napi::CallbackInfo& info) {
   const Arguments args(info[0], "trainer config");
   TrainConfig config;
   config.model = model_of(args.object("model"), env);
+  config.has_teacher = args.has("teacher");
+  if (config.has_teacher) config.teacher = model_of(args.object("teacher"), env);
   const Napi::Array losses = args.array("losses");
   for (uint32_t i = 0; i < losses.Length(); ++i) config.losses.push_back(term_of({losses.Get(i), "loss"}, env));
   config.max_sequences = args.integer("maxSequences");
   config.sequence_length = args.integer("sequenceLength");
+  config.activation_checkpointing = args.boolean("activationCheckpointing", false);
+  const std::string dtype = args.string("activationDtype", "f32");
+  if (dtype != "f32" && dtype != "bf16")
+    throw to_js_error(env, Status("ERR_ARGUMENT", "activationDtype: expected f32 or bf16, found \"" + dtype + "\""));
+  config.bf16_activations = dtype == "bf16";
+  if (args.has("lora")) {
+    const Arguments lora = args.object("lora");
+    config.lora = {lora.integer("rank"), lora.number("alpha"), strings_of(lora.array("targets"))};
+    if (config.lora.rank < 1) throw to_js_error(env, Status("ERR_ARGUMENT", "lora: rank: expected at least 1"));
+  }
   config.beta1 = args.number("beta1", 0.9);
   config.beta2 = args.number("beta2", 0.95);
   config.epsilon = args.number("epsilon", 1e-8);

@@ -33,7 +33,8 @@ LogitTermKind kind_of(LossKind kind) {
 
 }  // namespace
 
-LossHead::LossHead(TrainDecoder* decoder, const std::vector<LossTerm>& terms) : decoder_(decoder) {
+LossHead::LossHead(TrainDecoder* decoder, TrainDecoder* teacher, const std::vector<LossTerm>& terms)
+    : decoder_(decoder), teacher_(teacher) {
   for (size_t i = 0; i < terms.size(); ++i) {
     const LossTerm& term = terms[i];
     if (is_hidden_loss(term.kind)) continue;
@@ -51,6 +52,10 @@ Status LossHead::reserve(int64_t max_tokens) {
     normed_ = arena.take<float>(rows * static_cast<size_t>(spec.hidden_size));
     dnormed_ = arena.take<float>(rows * static_cast<size_t>(spec.hidden_size));
     logits_ = arena.take<float>(rows * static_cast<size_t>(spec.vocab_size));
+    if (teacher_ != nullptr) {
+      teacher_normed_ = arena.take<float>(rows * static_cast<size_t>(teacher_->spec().hidden_size));
+      teacher_logits_ = arena.take<float>(rows * static_cast<size_t>(spec.vocab_size));
+    }
     return arena.used();
   };
   ESP_RETURN_IF_ERROR(memory_.reserve(carve(Arena())));
@@ -59,33 +64,43 @@ Status LossHead::reserve(int64_t max_tokens) {
 }
 
 Status LossHead::run(TrainContext& context, const TrainBatch& batch, bool backward, BatchLosses* losses) {
-  const ModelSpec& spec = decoder_->spec();
-  const int64_t hidden = spec.hidden_size, tokens = batch.token_count();
+  const int64_t hidden = decoder_->spec().hidden_size, tokens = batch.token_count();
   sums_.assign(terms_.size(), 0.0);
   if (backward) std::memset(decoder_->gradient(), 0, static_cast<size_t>(tokens * hidden) * sizeof(float));
   for (int64_t begin = 0; begin < tokens; begin += chunk_rows_) {
     const int64_t rows = std::min(chunk_rows_, tokens - begin);
     const int32_t* labels = batch.labels + begin;
     const int64_t counted = rows - std::count(labels, labels + rows, kIgnoredLabel);
-    if (counted == 0) continue;
     losses->tokens += counted;
-    const float* output = decoder_->output() + begin * hidden;
-    ESP_RETURN_IF_ERROR(rms_norm(
-        context.cpu, {output, hidden, decoder_->norm()->weight(), normed_, hidden, rows, hidden, spec.norm_eps}));
-    ESP_RETURN_IF_ERROR(
-        linear_forward(context, decoder_->lm_head(), normed_, hidden, nullptr, logits_, spec.vocab_size, rows));
+    if (counted == 0 || terms_.empty()) continue;
+    ESP_RETURN_IF_ERROR(chunk_logits(context, *decoder_, begin, rows, normed_, logits_));
+    if (teacher_ != nullptr)
+      ESP_RETURN_IF_ERROR(chunk_logits(context, *teacher_, begin, rows, teacher_normed_, teacher_logits_));
     ESP_RETURN_IF_ERROR(chunk_losses(context, labels, rows, backward));
-    if (backward) ESP_RETURN_IF_ERROR(chunk_backward(context, output, decoder_->gradient() + begin * hidden, rows));
+    if (!backward) continue;
+    ESP_RETURN_IF_ERROR(
+        chunk_backward(context, decoder_->output() + begin * hidden, decoder_->gradient() + begin * hidden, rows));
   }
   for (size_t i = 0; i < terms_.size(); ++i) losses->sums[places_[i]] = sums_[i];
   return Status::ok();
 }
 
+Status LossHead::chunk_logits(TrainContext& context, TrainDecoder& model, int64_t begin, int64_t rows, float* normed,
+                              float* logits) {
+  const ModelSpec& spec = model.spec();
+  const int64_t hidden = spec.hidden_size;
+  ESP_RETURN_IF_ERROR(rms_norm(context.cpu, {model.output() + begin * hidden, hidden, model.norm()->weight(), normed,
+                                             hidden, rows, hidden, spec.norm_eps}));
+  return linear_forward(context, model.lm_head(), normed, hidden, nullptr, logits, spec.vocab_size, rows);
+}
+
 Status LossHead::chunk_losses(TrainContext& context, const int32_t* labels, int64_t rows, bool backward) {
   const int64_t vocab = decoder_->spec().vocab_size;
-  const LogitLossArgs args{
-      logits_,      vocab,    nullptr, vocab, labels, rows, vocab, terms_.data(), static_cast<int64_t>(terms_.size()),
-      sums_.data(), backward, false,   0.0f};
+  const LogitLossArgs args{logits_,      vocab,         teacher_logits_,
+                           vocab,        labels,        rows,
+                           vocab,        terms_.data(), static_cast<int64_t>(terms_.size()),
+                           sums_.data(), backward,      false,
+                           0.0f};
   ESP_RETURN_IF_ERROR(context.workspace.reserve(logit_loss_workspace_size(context.cpu, args)));
   return logit_loss(context.cpu, args, context.workspace.as<void>(), context.workspace.size());
 }

@@ -12,27 +12,34 @@ namespace espalier {
 
 class LossHead {
  public:
-  LossHead(TrainDecoder* decoder, const std::vector<LossTerm>& terms);
+  // teacher: nullptr when no term needs its logits.
+  LossHead(TrainDecoder* decoder, TrainDecoder* teacher, const std::vector<LossTerm>& terms);
   Status reserve(int64_t max_tokens);
   size_t bytes() const { return memory_.size(); }
 
-  // Reads decoder.output(). Adds to losses; with `backward` also to the gradients of norm and head, and leaves the
-  // gradient of the output in decoder.gradient().
+  // Reads the output of decoder and teacher. Sets the losses' tokens, and the sums of its terms; with `backward` adds
+  // to the gradients of norm and head, and leaves the gradient of the output in decoder.gradient().
   Status run(TrainContext& context, const TrainBatch& batch, bool backward, BatchLosses* losses);
 
  private:
+  // Rows [begin, begin + rows) of the batch.
+  Status chunk_logits(TrainContext& context, TrainDecoder& model, int64_t begin, int64_t rows, float* normed,
+                      float* logits);
   Status chunk_losses(TrainContext& context, const int32_t* labels, int64_t rows, bool backward);
   Status chunk_backward(TrainContext& context, const float* hidden, float* dhidden, int64_t rows);
 
   TrainDecoder* decoder_;
+  TrainDecoder* teacher_;
   std::vector<LogitTerm> terms_;
   std::vector<size_t> places_;  // of the terms among all terms of the config
   std::vector<double> sums_;    // of the terms, over the batch
   AlignedBuffer memory_;
   int64_t chunk_rows_ = 0;
-  float* normed_ = nullptr;   // [chunk, hidden]
-  float* dnormed_ = nullptr;  // [chunk, hidden]
-  float* logits_ = nullptr;   // [chunk, vocab]
+  float* normed_ = nullptr;          // [chunk, hidden]
+  float* dnormed_ = nullptr;         // [chunk, hidden]
+  float* logits_ = nullptr;          // [chunk, vocab], also its gradient
+  float* teacher_normed_ = nullptr;  // [chunk, teacher's hidden]
+  float* teacher_logits_ = nullptr;  // [chunk, vocab]
 };
 
 }  // namespace espalier

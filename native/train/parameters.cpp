@@ -76,6 +76,16 @@ void draw_normal(uint64_t seed, double std_deviation, float* out, int64_t count)
   }
 }
 
+void draw_values(uint64_t seed, double std_deviation, const Parameter& parameter) {
+  const int64_t count = parameter.count();
+  if (parameter.draw == Draw::kNormal) return draw_normal(seed, std_deviation, parameter.weight(), count);
+  const double bound = 1.0 / std::sqrt(static_cast<double>(parameter.cols));
+  Rng rng(seed);
+  for (int64_t i = 0; i < count; ++i)
+    parameter.weight()[i] = parameter.draw == Draw::kUniform ? static_cast<float>(bound * (2.0 * rng.uniform() - 1.0))
+                                                             : (parameter.draw == Draw::kOnes ? 1.0f : 0.0f);
+}
+
 Status read_weights(const Parameter& parameter) {
   const TensorSource& source = parameter.tensor.source;
   ESP_RETURN_IF_ERROR(read_tensor_f32(*parameter.tensor.file, source, 0, source.rows, parameter.weight()));
@@ -88,6 +98,14 @@ Status read_weights(const Parameter& parameter) {
 }
 
 }  // namespace
+
+bool layer_linear_shape(const ModelSpec& spec, const std::string& role, int64_t* rows, int64_t* cols) {
+  const TensorPattern* pattern = pattern_of(role, "weight");
+  if (pattern == nullptr || !pattern->linear || !in_layers(*pattern)) return false;
+  *rows = size_of(spec, pattern->rows);
+  *cols = size_of(spec, pattern->cols);
+  return true;
+}
 
 Status Parameters::add(const ModelSpec& spec, const TrainTensor& tensor) {
   const TensorPattern* pattern = pattern_of(tensor.role, tensor.part);
@@ -112,6 +130,23 @@ Status Parameters::add(const ModelSpec& spec, const TrainTensor& tensor) {
                                              static_cast<long long>(tensor.source.rows),
                                              static_cast<long long>(tensor.source.cols)));
   }
+  if (parameter.is_vector) parameter.draw = tensor.part == "bias" ? Draw::kZeros : Draw::kOnes;
+  return insert(std::move(parameter));
+}
+
+Status Parameters::add_extra(const ExtraParameter& extra) {
+  Parameter parameter;
+  parameter.tensor = {extra.name, extra.role, extra.part, extra.layer};
+  parameter.rows = extra.rows;
+  parameter.cols = extra.cols;
+  parameter.is_vector = extra.part == "bias";
+  parameter.decays = !parameter.is_vector;
+  parameter.draw = extra.draw;
+  return insert(std::move(parameter));
+}
+
+Status Parameters::insert(Parameter&& parameter) {
+  const TrainTensor& tensor = parameter.tensor;
   const std::string key = role_key(tensor.role, tensor.part, tensor.layer);
   if (!by_name_.emplace(tensor.name, list_.size()).second || !by_role_.emplace(key, list_.size()).second)
     return bad_tensor(tensor, "given twice");
@@ -164,13 +199,17 @@ Status Parameters::place(int part) {
   return Status::ok();
 }
 
-Status Parameters::create(const TrainModel& model, const std::vector<std::string>& frozen, bool trainable) {
+Status Parameters::create(const TrainModel& model, const ParameterOptions& options) {
   ESP_RETURN_IF_ERROR(check_spec(model.spec));
-  list_.reserve(model.tensors.size());
+  list_.reserve(model.tensors.size() + options.extra.size());
   for (const TrainTensor& tensor : model.tensors) ESP_RETURN_IF_ERROR(add(model.spec, tensor));
   ESP_RETURN_IF_ERROR(check_complete(model.spec));
-  for (Parameter& parameter : list_) parameter.trainable = trainable;
-  for (const std::string& name : frozen) {
+  for (Parameter& parameter : list_) parameter.trainable = options.trainable && !options.model_frozen;
+  for (const ExtraParameter& extra : options.extra) {
+    ESP_RETURN_IF_ERROR(add_extra(extra));
+    list_.back().trainable = options.trainable;
+  }
+  for (const std::string& name : options.frozen) {
     Parameter* parameter = find(name);
     if (parameter == nullptr) return Status("ERR_ARGUMENT", "frozen: the model has no parameter \"" + name + "\"");
     parameter->trainable = false;
@@ -183,14 +222,9 @@ Status Parameters::load(ThreadPool* pool, uint64_t seed, double std_deviation) {
   std::mutex mutex;
   Status first_error;
   pool->run(static_cast<int64_t>(list_.size()), [&](int64_t index, int) {
-    Parameter& parameter = list_[static_cast<size_t>(index)];
-    if (parameter.tensor.file == nullptr) {
-      if (!parameter.is_vector)
-        return draw_normal(seed ^ hash_of(parameter.tensor.name), std_deviation, parameter.weight(), parameter.count());
-      const float value = parameter.tensor.part == "bias" ? 0.0f : 1.0f;
-      for (int64_t i = 0; i < parameter.count(); ++i) parameter.weight()[i] = value;
-      return;
-    }
+    const Parameter& parameter = list_[static_cast<size_t>(index)];
+    if (parameter.tensor.file == nullptr)
+      return draw_values(seed ^ hash_of(parameter.tensor.name), std_deviation, parameter);
     const Status status = read_weights(parameter);
     if (status.is_ok()) return;
     const std::lock_guard<std::mutex> lock(mutex);

@@ -15,8 +15,31 @@ namespace espalier {
 enum class ParameterPart : int32_t { kWeight, kGradient, kMoment1, kMoment2 };
 constexpr int kParameterParts = 4;
 
+// How values are drawn that come from no file.
+enum class Draw : int32_t {
+  kNormal,  // (0, the config's deviation)
+  kOnes,
+  kZeros,
+  kUniform,  // ±1 / sqrt(cols), as torch.nn.Linear
+};
+
+// A parameter beside those of the families table: adapters, projections.
+struct ExtraParameter {
+  std::string name, role, part;
+  int64_t layer, rows, cols;
+  Draw draw;
+};
+
+struct ParameterOptions {
+  bool trainable = true;      // false: nothing is
+  bool model_frozen = false;  // only the extra parameters are trained
+  std::vector<std::string> frozen;
+  std::vector<ExtraParameter> extra;
+};
+
 struct Parameter {
   TrainTensor tensor;
+  Draw draw = Draw::kNormal;
   int64_t rows = 0, cols = 0;  // a vector: [rows, 1]
   bool is_vector = false;
   bool trainable = false;
@@ -30,11 +53,14 @@ struct Parameter {
   const uint8_t* mask_bits() const { return mask.as<uint8_t>(); }
 };
 
+// [rows, cols] of a linear layer inside the layers ("q_proj"). False when the families table has none of that role.
+bool layer_linear_shape(const ModelSpec& spec, const std::string& role, int64_t* rows, int64_t* cols);
+
 class Parameters {
  public:
   // Checks the tensors against the families table and reserves memory; gradients and moments are zero, weights are not
-  // set. trainable false: no parameter is. ERR_CHECKPOINT_TENSORS, ERR_SHAPE, ERR_ARGUMENT, ERR_OUT_OF_MEMORY.
-  Status create(const TrainModel& model, const std::vector<std::string>& frozen, bool trainable);
+  // set. ERR_CHECKPOINT_TENSORS, ERR_SHAPE, ERR_ARGUMENT, ERR_OUT_OF_MEMORY.
+  Status create(const TrainModel& model, const ParameterOptions& options);
   // Reads the weights, or draws those without a file.
   Status load(ThreadPool* pool, uint64_t seed, double std_deviation);
 
@@ -48,6 +74,8 @@ class Parameters {
 
  private:
   Status add(const ModelSpec& spec, const TrainTensor& tensor);
+  Status add_extra(const ExtraParameter& extra);
+  Status insert(Parameter&& parameter);
   Status check_complete(const ModelSpec& spec);
   Status place(int part);
 

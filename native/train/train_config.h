@@ -51,10 +51,21 @@ struct LossTerm {
   bool dynamic_weight = false;
 };
 
+struct LoraConfig {
+  int64_t rank = 0;  // 0: no adapters
+  double alpha = 1.0;
+  std::vector<std::string> targets;  // roles
+};
+
 struct TrainConfig {
   TrainModel model;
+  bool has_teacher = false;
+  TrainModel teacher;  // forward only
   std::vector<LossTerm> losses;
   int64_t max_sequences = 1, sequence_length = 1;
+  bool activation_checkpointing = false;
+  bool bf16_activations = false;
+  LoraConfig lora;
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   std::vector<std::string> frozen;
   uint64_t init_seed = 0;

@@ -13,6 +13,8 @@ class GradientSums;
 struct TrainContext {
   CpuContext cpu;
   AlignedBuffer workspace;       // of the operator that runs
+  AlignedBuffer adapter;         // products with an adapter's rank
+  AlignedBuffer effective;       // weights, or gradients, on their way through a hook
   GradientSums* sums = nullptr;  // hears of each layer's complete gradients; nullptr: one process
 };
 

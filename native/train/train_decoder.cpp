@@ -13,68 +13,67 @@
 
 namespace espalier {
 
-TrainDecoder::TrainDecoder(const ModelSpec& spec, Parameters* parameters)
+TrainDecoder::TrainDecoder(const ModelSpec& spec, Parameters* parameters, ActivationOptions options, float lora_scale)
     : spec_(spec),
       q_width_(spec.num_heads * spec.head_dim),
       kv_width_(spec.num_kv_heads * spec.head_dim),
       qkv_width_(q_width_ + 2 * kv_width_),
+      options_(options),
       rope_(spec),
       embedding_(parameters->find("embed_tokens", "weight", -1)),
       norm_(parameters->find("norm", "weight", -1)),
-      layers_(static_cast<size_t>(spec.num_layers)) {
+      layers_(static_cast<size_t>(spec.num_layers)),
+      activations_(spec, options) {
   for (int64_t index = 0; index < spec.num_layers; ++index) {
     TrainLayer& layer = layers_[static_cast<size_t>(index)];
-    const auto add = [&](TrainLinear& linear, const char* role) {
-      linear.add(parameters->find(role, "weight", index), parameters->find(role, "bias", index));
-    };
     layer.input_layernorm = parameters->find("input_layernorm", "weight", index);
     layer.post_attention_layernorm = parameters->find("post_attention_layernorm", "weight", index);
-    for (const char* role : {"q_proj", "k_proj", "v_proj"}) add(layer.qkv, role);
-    add(layer.o_proj, "o_proj");
-    for (const char* role : {"gate_proj", "up_proj"}) add(layer.gate_up, role);
-    add(layer.down_proj, "down_proj");
+    for (const char* role : {"q_proj", "k_proj", "v_proj"}) add_part(layer.qkv, parameters, role, index, lora_scale);
+    add_part(layer.o_proj, parameters, "o_proj", index, lora_scale);
+    for (const char* role : {"gate_proj", "up_proj"}) add_part(layer.gate_up, parameters, role, index, lora_scale);
+    add_part(layer.down_proj, parameters, "down_proj", index, lora_scale);
   }
-  Parameter* head = parameters->find("lm_head", "weight", -1);
-  lm_head_.add(head != nullptr && !spec.tie_word_embeddings ? head : embedding_, nullptr);
+  LinearPart head;
+  head.weight = spec.tie_word_embeddings ? embedding_ : parameters->find("lm_head", "weight", -1);
+  lm_head_.add(head);
 }
 
-size_t TrainDecoder::carve(Arena arena, int64_t max_sequences, int64_t length, bool backward) {
-  const size_t tokens = static_cast<size_t>(max_sequences * length), layers = layers_.size();
-  const size_t hidden = static_cast<size_t>(spec_.hidden_size), ffn = static_cast<size_t>(spec_.intermediate_size);
-  hidden_.assign(layers + 1, nullptr);
-  blocks_.assign(layers, {});
-  for (size_t i = 0; i <= layers; ++i)
-    hidden_[i] = backward || i == 0 ? arena.take<float>(tokens * hidden) : hidden_.front();
-  for (size_t i = 0; i < layers; ++i) {
-    BlockActivations& block = blocks_[i];
-    block = blocks_.front();
-    if (i > 0 && !backward) continue;
-    block.qkv = arena.take<float>(tokens * static_cast<size_t>(qkv_width_));
-    block.attention = arena.take<float>(tokens * static_cast<size_t>(q_width_));
-    block.lse = arena.take<float>(tokens * static_cast<size_t>(spec_.num_heads));
-    block.middle = arena.take<float>(tokens * hidden);
-    block.gate_up = arena.take<float>(tokens * 2 * ffn);
-  }
-  normed_ = arena.take<float>(tokens * hidden);
-  gated_ = arena.take<float>(tokens * ffn);
-  if (backward) {
-    dhidden_ = arena.take<float>(tokens * hidden);
-    dqkv_ = arena.take<float>(tokens * static_cast<size_t>(qkv_width_));
-    dattention_ = arena.take<float>(tokens * static_cast<size_t>(q_width_));
+void TrainDecoder::add_part(TrainLinear& linear, Parameters* parameters, const std::string& role, int64_t layer,
+                            float lora_scale) {
+  LinearPart part;
+  part.weight = parameters->find(role.c_str(), "weight", layer);
+  part.bias = parameters->find(role.c_str(), "bias", layer);
+  part.lora_a = parameters->find((role + ".lora_A").c_str(), "weight", layer);
+  part.lora_b = parameters->find((role + ".lora_B").c_str(), "weight", layer);
+  part.lora_scale = lora_scale;
+  linear.add(part);
+}
+
+LinearPart* TrainDecoder::find_part(const Parameter* weight) {
+  for (TrainLayer& layer : layers_)
+    for (TrainLinear* linear : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
+      for (LinearPart& part : linear->parts)
+        if (part.weight == weight) return &part;
+  return nullptr;
+}
+
+void TrainDecoder::carve(Arena& own, Arena& work, int64_t max_sequences, int64_t length) {
+  const int64_t tokens = max_sequences * length;
+  const auto take = [&](int64_t width) { return work.take<float>(static_cast<size_t>(tokens * width)); };
+  max_length_ = length;
+  activations_.carve(own, work, tokens);
+  normed_ = take(spec_.hidden_size);
+  gated_ = take(spec_.intermediate_size);
+  if (options_.backward) {
+    dhidden_ = take(spec_.hidden_size);
+    dqkv_ = take(qkv_width_);
+    dattention_ = take(q_width_);
   }
   const size_t table = static_cast<size_t>(length * rope_.half());
-  positions_ = arena.take<int32_t>(tokens);
-  cos_ = arena.take<float>(table);
-  sin_ = arena.take<float>(table);
-  minus_sin_ = arena.take<float>(table);
-  return arena.used();
-}
-
-Status TrainDecoder::reserve(int64_t max_sequences, int64_t length, bool backward) {
-  ESP_RETURN_IF_ERROR(activations_.reserve(carve(Arena(), max_sequences, length, backward)));
-  carve(Arena(activations_.as<void>(), activations_.size()), max_sequences, length, backward);
-  max_length_ = length;
-  return Status::ok();
+  positions_ = own.take<int32_t>(static_cast<size_t>(tokens));
+  cos_ = own.take<float>(table);
+  sin_ = own.take<float>(table);
+  minus_sin_ = own.take<float>(table);
 }
 
 // Positions begin anew with each document. Dynamic rotary scaling sees the longest document, as transformers does.
@@ -98,7 +97,7 @@ void TrainDecoder::embed(TrainContext& context, const TrainBatch& batch) {
   const size_t bytes = static_cast<size_t>(spec_.hidden_size) * sizeof(float);
   for_row_ranges(context.cpu, batch.token_count(), spec_.hidden_size, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row)
-      std::memcpy(hidden_.front() + row * spec_.hidden_size,
+      std::memcpy(activations_.hidden(0) + row * spec_.hidden_size,
                   embedding_->weight() + batch.tokens[row] * spec_.hidden_size, bytes);
   });
 }
@@ -124,16 +123,23 @@ Status TrainDecoder::rotate(TrainContext& context, float* qkv, int64_t tokens, b
   return rope(context.cpu, args);
 }
 
-Status TrainDecoder::forward(TrainContext& context, const TrainBatch& batch, bool keep) {
+Status TrainDecoder::forward(TrainContext& context, const TrainBatch& batch, bool keep, HiddenObserver* observer) {
+  const int64_t tokens = batch.token_count();
   fill_positions(batch);
   embed(context, batch);
-  for (size_t i = 0; i < layers_.size(); ++i)
-    ESP_RETURN_IF_ERROR(block_forward(context, layers_[i], blocks_[i], hidden_[i], hidden_[i + 1], batch));
-  return Status::ok();
+  for (int64_t i = 0; i < spec_.num_layers; ++i) {
+    const TrainLayer& layer = layers_[static_cast<size_t>(i)];
+    if (observer != nullptr) ESP_RETURN_IF_ERROR(observer->seen(context, batch, i - 1, activations_.hidden(i)));
+    if (keep) ESP_RETURN_IF_ERROR(activations_.keep_input(context, i, tokens));
+    ESP_RETURN_IF_ERROR(block_body(context, layer, activations_.block(i), activations_.hidden(i), batch));
+    if (keep) ESP_RETURN_IF_ERROR(activations_.keep_block(context, i, tokens));
+    ESP_RETURN_IF_ERROR(block_output(context, layer, activations_.block(i), activations_.hidden(i + 1), tokens));
+  }
+  return observer != nullptr ? observer->seen(context, batch, spec_.num_layers - 1, output()) : Status::ok();
 }
 
-Status TrainDecoder::block_forward(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept,
-                                   const float* in, float* out, const TrainBatch& batch) {
+Status TrainDecoder::block_body(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept,
+                                const float* in, const TrainBatch& batch) {
   const int64_t tokens = batch.token_count(), hidden = spec_.hidden_size, ffn = spec_.intermediate_size;
   ESP_RETURN_IF_ERROR(norm_forward(context, layer.input_layernorm, in, normed_, tokens));
   ESP_RETURN_IF_ERROR(linear_forward(context, layer.qkv, normed_, hidden, nullptr, kept.qkv, qkv_width_, tokens));
@@ -141,9 +147,14 @@ Status TrainDecoder::block_forward(TrainContext& context, const TrainLayer& laye
   ESP_RETURN_IF_ERROR(attention_forward(context, kept, batch));
   ESP_RETURN_IF_ERROR(linear_forward(context, layer.o_proj, kept.attention, q_width_, in, kept.middle, hidden, tokens));
   ESP_RETURN_IF_ERROR(norm_forward(context, layer.post_attention_layernorm, kept.middle, normed_, tokens));
-  ESP_RETURN_IF_ERROR(linear_forward(context, layer.gate_up, normed_, hidden, nullptr, kept.gate_up, 2 * ffn, tokens));
+  return linear_forward(context, layer.gate_up, normed_, hidden, nullptr, kept.gate_up, 2 * ffn, tokens);
+}
+
+Status TrainDecoder::block_output(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept,
+                                  float* out, int64_t tokens) {
+  const int64_t ffn = spec_.intermediate_size;
   ESP_RETURN_IF_ERROR(swiglu(context.cpu, {kept.gate_up, kept.gate_up + ffn, gated_, 2 * ffn, ffn, tokens, ffn}));
-  return linear_forward(context, layer.down_proj, gated_, ffn, kept.middle, out, hidden, tokens);
+  return linear_forward(context, layer.down_proj, gated_, ffn, kept.middle, out, spec_.hidden_size, tokens);
 }
 
 }  // namespace espalier

@@ -48,19 +48,44 @@ Status TrainDecoder::norm_backward(TrainContext& context, Parameter* weight, con
   return rms_norm_backward(context.cpu, args, context.workspace.as<void>(), context.workspace.size());
 }
 
-Status TrainDecoder::backward(TrainContext& context, const TrainBatch& batch) {
-  for (size_t i = layers_.size(); i-- > 0;) {
-    ESP_RETURN_IF_ERROR(block_backward(context, layers_[i], blocks_[i], hidden_[i], batch));
-    if (context.sums != nullptr) ESP_RETURN_IF_ERROR(context.sums->layer_ready(static_cast<int64_t>(i)));
+// num_layers when no block has anything to train.
+int64_t TrainDecoder::lowest_trainable() const {
+  if (embedding_->trainable) return 0;
+  int64_t index = 0;
+  for (const TrainLayer& layer : layers_) {
+    if (layer.input_layernorm->trainable || layer.post_attention_layernorm->trainable) return index;
+    for (const TrainLinear* linear : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj})
+      if (linear->trainable()) return index;
+    ++index;
   }
+  return index;
+}
+
+Status TrainDecoder::backward(TrainContext& context, const TrainBatch& batch, bool whole, HiddenObserver* observer) {
+  const int64_t lowest = whole ? 0 : lowest_trainable();
+  for (int64_t i = spec_.num_layers; i-- > lowest;) {
+    // What the stream held after this block still stands in hidden(i + 1).
+    if (observer != nullptr)
+      ESP_RETURN_IF_ERROR(observer->add_gradient(context, batch, i, activations_.hidden(i + 1), dhidden_));
+    ESP_RETURN_IF_ERROR(block_backward(context, i, batch));
+    if (context.sums != nullptr) ESP_RETURN_IF_ERROR(context.sums->layer_ready(i));
+  }
+  if (lowest > 0) return Status::ok();
+  if (observer != nullptr)
+    ESP_RETURN_IF_ERROR(observer->add_gradient(context, batch, -1, activations_.hidden(0), dhidden_));
   if (!embedding_->trainable) return Status::ok();
   return embedding_backward(context.cpu, {batch.tokens, batch.token_count(), dhidden_, spec_.hidden_size,
                                           embedding_->gradient(), spec_.vocab_size, spec_.hidden_size});
 }
 
 // On entry dhidden_ is the gradient of the block's output, afterwards that of its input.
-Status TrainDecoder::block_backward(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept,
-                                    const float* in, const TrainBatch& batch) {
+Status TrainDecoder::block_backward(TrainContext& context, int64_t index, const TrainBatch& batch) {
+  const TrainLayer& layer = layers_[static_cast<size_t>(index)];
+  const BlockActivations& kept = activations_.block(index);
+  bool computed;
+  ESP_RETURN_IF_ERROR(activations_.restore(context, index, batch.token_count(), &computed));
+  const float* in = activations_.hidden(index);
+  if (!computed) ESP_RETURN_IF_ERROR(block_body(context, layer, kept, in, batch));
   ESP_RETURN_IF_ERROR(mlp_backward(context, layer, kept, batch.token_count()));
   return attention_backward(context, layer, kept, in, batch);
 }

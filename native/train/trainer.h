@@ -10,6 +10,7 @@
 
 #include "train/gradient_sums.h"
 #include "train/head.h"
+#include "train/hidden_terms.h"
 #include "train/train_config.h"
 #include "train/train_decoder.h"
 
@@ -40,6 +41,9 @@ class Trainer {
   // A bit per weight, lowest first, nullptr: none. Weights and moments become zero where it is 0 and stay so.
   Status set_mask(const std::string& name, const uint8_t* bits, int64_t bytes);
 
+  // Products use the weight as the hook gives it. An empty hook: as it is.
+  Status set_weight_hook(const std::string& name, const WeightHook& hook);
+
   Parameters& parameters() { return parameters_; }
   const TrainConfig& config() const { return config_; }
   // Name and bytes.
@@ -50,8 +54,13 @@ class Trainer {
  private:
   explicit Trainer(TrainConfig config) : config_(std::move(config)) {}
   Status open();
+  Status start_threads();
+  Status open_models();
+  Status reserve_activations();
   Status check_batch(const TrainBatch& batch) const;
   Status run(const TrainBatch& batch, bool backward, BatchLosses* losses);
+  // Adds the logit terms to the total, and those of hidden states.
+  void weigh_losses(BatchLosses* losses);
   Status find(const std::string& name, ParameterPart part, int64_t count, Parameter** out);
   Status gradient_norm(double* norm);
   void zero_gradients();
@@ -59,10 +68,15 @@ class Trainer {
   TrainConfig config_;
   std::unique_ptr<ThreadPool> pool_;
   TrainContext context_;
-  Parameters parameters_;
+  Parameters parameters_, teacher_parameters_;
+  AlignedBuffer activations_;          // of the student; the teacher works there before the student does
+  AlignedBuffer teacher_activations_;  // what the teacher leaves for the losses
   std::unique_ptr<TrainDecoder> decoder_;
+  std::unique_ptr<TrainDecoder> teacher_;  // nullptr: none
   std::unique_ptr<LossHead> head_;
-  std::unique_ptr<GradientSums> sums_;  // nullptr: one process
+  std::unique_ptr<TeacherStates> teacher_states_;  // nullptr: no hidden terms
+  std::unique_ptr<HiddenTerms> hidden_terms_;      // nullptr: none
+  std::unique_ptr<GradientSums> sums_;             // nullptr: one process
 };
 
 }  // namespace espalier
