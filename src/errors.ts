@@ -278,6 +278,10 @@ export const errorTable = {
     meaning: "Quantization cost more quality than allowed.",
     hint: "Keep the layers that hurt in a wider format: --override PATTERN=f16.",
   },
+  ERR_RECIPE: {
+    meaning: "A recipe cannot be read.",
+    hint: "The message names the file and the field; a run's recipe.yaml is one.",
+  },
   ERR_REPORT_DATA: {
     meaning: "The file does not hold the data of a report.",
     hint: "Give the report.json that the quickstart wrote.",

@@ -34,6 +34,7 @@ export { pull, type PullOptions, type PullProgress, type PullResult } from "./pu
 export { renderReport, renderTrainingReport, writeReport, type ReportData } from "./report/index.js";
 export { loadTokenizer, type ChatMessage, type Tokenizer } from "./tokenizer/index.js";
 export {
+  readTrainRecipe,
   train,
   trainingReport,
   type TrainHooks,

@@ -70,7 +70,7 @@ const schema = z.strictObject({
   /** Train adapters of this rank instead of the weights, and merge them at the end; 0: train the weights. */
   loraRank: countOrNone.default(0),
   /** Default: twice the rank. */
-  loraAlpha: z.number().positive().optional(),
+  loraAlpha: notNegative.optional(),
   /** Roles that get adapters. */
   loraTargets: z.array(z.string().min(1)).min(1).default(["q_proj", "k_proj", "v_proj", "o_proj"]),
   /** Names of weights that stay as they are; `*` stands for any characters. */
@@ -160,6 +160,7 @@ function checkNumbers(options: ResolvedTrainOptions): void {
     refuse(`decaySteps: warm-up ${warmup} and decay ${decaySteps} do not fit in ${steps} steps`);
   if ((schedule === "cosine" || schedule === "linear") && decaySteps < warmup)
     refuse(`decaySteps: expected at least the warm-up's ${warmup} steps, found ${decaySteps}`);
+  if (loraRank > 0 && options.loraAlpha === 0) refuse("loraAlpha: expected more than 0, found 0");
   if (loraRank > 0 && freeze.length > 0)
     refuse("freeze, loraRank: adapters leave all other weights as they are; give one of the two");
 }

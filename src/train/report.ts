@@ -4,14 +4,13 @@
  */
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { parse as parseYaml } from "yaml";
 import { EspalierError } from "../errors.js";
 import { replaceFile } from "../files/replace-file.js";
 import { isRecord } from "../json.js";
 import { renderTrainingReport, reportMachine, type TrainingReportData, type TrainingRun } from "../report/index.js";
 import { version } from "../version.js";
-import type { StepMetrics } from "./run-log.js";
-import { RECIPE } from "./run-directory.js";
+import { METRICS, type StepMetrics } from "./run-log.js";
+import { RECIPE, readTrainRecipe } from "./recipe.js";
 
 /** Points of a curve: more would not be seen. */
 const POINTS = 400;
@@ -71,9 +70,9 @@ export async function writeRunReport(directory: string): Promise<string> {
 }
 
 async function readRun(directory: string, label: string): Promise<TrainingRun> {
-  const [recipe, metrics] = await Promise.all([readText(directory, RECIPE), readText(directory, "metrics.jsonl")]);
+  const metrics = await readMetrics(directory);
   const lines = metrics.split("\n").slice(0, -1); // what follows the last line break was being written
-  const steps = lines.map((line, index) => parseLine(line, `${join(directory, "metrics.jsonl")}:${index + 1}`));
+  const steps = lines.map((line, index) => parseLine(line, `${join(directory, METRICS)}:${index + 1}`));
   return {
     directory,
     label,
@@ -81,7 +80,7 @@ async function readRun(directory: string, label: string): Promise<TrainingRun> {
     validation: steps.flatMap(validationOf),
     skipped: steps.filter((step) => step.skipped === true).length,
     tokens: steps.at(-1)?.tokens ?? 0,
-    facts: factsOf(recipe, directory),
+    facts: factsOf(await readTrainRecipe(join(directory, RECIPE))),
   };
 }
 
@@ -91,9 +90,9 @@ function validationOf({ step, samples, ...metrics }: StepMetrics): TrainingRun["
   return [{ step, samples, loss: metrics.val_loss, crossEntropy }];
 }
 
-async function readText(directory: string, name: string): Promise<string> {
+async function readMetrics(directory: string): Promise<string> {
   try {
-    return await readFile(join(directory, name), "utf8");
+    return await readFile(join(directory, METRICS), "utf8");
   } catch (cause) {
     throw new EspalierError("ERR_RUN_NOT_FOUND", `${directory}: ${(cause as Error).message}`, { cause });
   }
@@ -133,14 +132,7 @@ function mean(values: readonly (number | null)[]): number | null {
   return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
-function factsOf(recipe: string, directory: string): TrainingRun["facts"] {
-  let options: unknown;
-  try {
-    options = (parseYaml(recipe) as { train?: unknown } | null)?.train;
-  } catch (cause) {
-    throw new EspalierError("ERR_RUN_NOT_FOUND", `${join(directory, RECIPE)}: ${(cause as Error).message}`, { cause });
-  }
-  if (!isRecord(options)) return {};
+function factsOf(options: Record<string, unknown>): TrainingRun["facts"] {
   const facts: TrainingRun["facts"] = {};
   for (const [key, name] of FACTS) {
     const value = options[key];

@@ -5,14 +5,13 @@
  */
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { stringify } from "yaml";
 import { EspalierError } from "../errors.js";
 import { makeDirectory, toWriteError } from "../files/atomic-directory.js";
 import { withLock } from "../files/lock.js";
 import { replaceFile } from "../files/replace-file.js";
 import type { ResolvedTrainOptions } from "./config.js";
+import { RECIPE, recipeText } from "./recipe.js";
 
-export const RECIPE = "recipe.yaml";
 const LOCK = ".lock";
 /** A process of this machine that is gone is noticed at once; this is for one of another machine or container. */
 const STALE_LOCK_MS = 60_000;
@@ -57,7 +56,7 @@ export async function withRunDirectory<T>(
   return withLock(join(out, LOCK), { signal, onWait: busy, staleMs: STALE_LOCK_MS }, async () => {
     await checkRunDirectory(options);
     if (options.overwrite) await removeRun(out);
-    await writeRecipe(options);
+    await replaceFile(join(out, RECIPE), recipeText(options));
     return work(runPaths(out));
   });
 }
@@ -78,9 +77,4 @@ async function removeRun(out: string): Promise<void> {
   const ours = /^(recipe\.yaml|metrics\.jsonl|events\.out\.tfevents\..*|checkpoints|model|report\.(json|html))$/;
   for (const name of await namesIn(out))
     if (ours.test(name)) await rm(join(out, name), { recursive: true, force: true });
-}
-
-async function writeRecipe(options: ResolvedTrainOptions): Promise<void> {
-  const { resume: _resume, overwrite: _overwrite, ...kept } = options;
-  await replaceFile(join(options.out, RECIPE), stringify({ train: kept }));
 }

@@ -40,7 +40,7 @@ export interface LogPosition {
   eventsBytes: number;
 }
 
-const METRICS = "metrics.jsonl";
+export const METRICS = "metrics.jsonl";
 
 /** TensorBoard's tags, as Megatron and NeMo name them. */
 const TAGS: readonly [keyof StepMetrics, string][] = [

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** espalier train: train a model, or a new one, on tokenized data. */
 import { InvalidArgumentError, type Command } from "commander";
-import { train, type TrainOptions, type TrainProgress, type TrainResult } from "../../train/index.js";
+import { readTrainRecipe, train, type TrainOptions, type TrainProgress, type TrainResult } from "../../train/index.js";
 import { formatCount } from "../format.js";
 import { collect, positiveNumber, realNumber, wholeNumber } from "../options.js";
 import { action, type CommandContext } from "../run-command.js";
@@ -18,6 +18,7 @@ function seed(text: string): number {
 }
 
 const flags: readonly Flag[] = [
+  ["--recipe <file>", "options from a recipe.yaml, as a run leaves it; those given here win"],
   ["--config <file>", "instead of MODEL: config.json or YAML of a new model with random weights"],
   ["--tokenizer <dir>", "with --config: directory whose tokenizer files the model gets"],
   ["--data <data>", 'PREFIX of .bin/.idx, directory of `tokenize`, or a blend "0.7 PREFIX 0.3 PREFIX"'],
@@ -80,8 +81,9 @@ export function register(program: Command): void {
       '    --seq-length 256 --lr 1e-4 --warmup 10 --out runs/tuned\n  espalier generate runs/tuned/model "Once"',
   );
   action(command, async (context, model: string | undefined, given: Record<string, unknown>) => {
-    const { json: _json, ...options } = given;
-    const result = await train({ ...(model === undefined ? {} : { model }), ...options } as TrainOptions, {
+    const { json: _json, recipe, ...options } = given;
+    const base = recipe === undefined ? {} : await readTrainRecipe(recipe as string);
+    const result = await train({ ...base, ...(model === undefined ? {} : { model }), ...options } as TrainOptions, {
       signal: context.signal,
       onProgress: showProgress(context),
     });

@@ -72,6 +72,17 @@ describe("espalier train", () => {
     expect(weights(run)).toBe(weights(whole));
   });
 
+  it("makes a run again from its recipe, with changes", async () => {
+    const recipe = join(whole, "recipe.yaml");
+    const run = join(root, "again");
+    expect((await espalier(["train", "--recipe", recipe, "--out", run])).status).toBe(0);
+    expect(weights(run)).toBe(weights(whole));
+    const short = await espalier(["train", "--recipe", recipe, "--out", join(root, "short"), "--steps", "2", "--json"]);
+    expect(JSON.parse(short.stdout)).toMatchObject({ error: { code: "ERR_ARGUMENT" } }); // its warm-up has 10 steps
+    const wrong = await espalier(["train", "--recipe", join(root, "tiny.yaml"), "--out", run, "--json"]);
+    expect(JSON.parse(wrong.stdout)).toMatchObject({ error: { code: "ERR_RECIPE" } });
+  });
+
   it("draws several runs on one page, from their directories or a report.json", async () => {
     const page = join(root, "curves.html");
     const both = await espalier(["report", whole, join(root, "interrupted"), "--out", page]);
