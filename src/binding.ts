@@ -188,7 +188,7 @@ export interface NativeEngine {
 export interface NativeBinding {
   NativeEngine: new (config: NativeEngineConfig, onEvents: () => void) => NativeEngine;
   NativeTrainer: NativeTrainerConstructor;
-  /** null when this process was not started as one of several. ERR_MPI. Joined once, left when the process ends. */
+  /** null when this process was not started as one of several. ERR_MPI. A process joins once. */
   openCommunicator(): Communicator | null;
   weightFormats(): WeightFormat[];
   /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */

@@ -57,7 +57,6 @@ Napi::Value open_communicator_for_js(const Napi::CallbackInfo& info) {
   if (!started_by_mpi()) return env.Null();
   std::shared_ptr<Communicator> ranks;
   throw_if_error(env, open_mpi(&ranks));
-  env.AddCleanupHook(close_mpi);
   Napi::Object out = Napi::Object::New(env);
   out.Set("rank", ranks->rank());
   out.Set("size", ranks->size());
@@ -77,6 +76,7 @@ Napi::Value open_communicator_for_js(const Napi::CallbackInfo& info) {
             const int64_t count = static_cast<int64_t>(bytes.ByteLength());
             return start(call.Env(), bytes, [=] { return ranks->broadcast(data, count); });
           }));
+  out.Set("leave", Napi::Function::New(env, [](const Napi::CallbackInfo&) { close_mpi(); }));
   return out;
 }
 

@@ -35,7 +35,8 @@ bool started_by_mpi();
 
 // Opens libmpi and joins the run: once in a process, on the thread that later closes it. ERR_MPI says what is missing.
 Status open_mpi(std::shared_ptr<Communicator>* out);
-// Leaves the run; nothing may be under way. Does nothing when open_mpi was not called.
+// Waits for the other ranks and leaves the run; nothing may be under way. Does nothing when open_mpi was not called. A
+// rank that fails ends without it: mpirun then ends the others.
 void close_mpi();
 
 }  // namespace espalier

@@ -14,7 +14,7 @@ export interface CommandContext {
 }
 
 export interface CommandResult {
-  /** What --json prints. */
+  /** What --json prints; undefined: nothing, another process does. */
   json: unknown;
   /** What is printed otherwise. */
   text: string;
@@ -51,7 +51,7 @@ async function execute(json: boolean, body: (context: CommandContext) => Promise
   try {
     const result = await body({ signal: controller.signal, progress, json });
     progress.end();
-    if (json) await writeJson(result.json);
+    if (json) await (result.json === undefined ? undefined : writeJson(result.json));
     else if (result.text !== "") await write(`${result.text}\n`);
     return 0;
   } catch (error) {

@@ -8,6 +8,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { types } from "node:util";
 import { throwIfAborted } from "../abort.js";
 import { EspalierError } from "../errors.js";
+import { isProcessAlive } from "./process-alive.js";
 
 export interface AtomicDirectoryOptions {
   signal?: AbortSignal | undefined;
@@ -55,18 +56,9 @@ async function removeAbandoned(parent: string, name: string): Promise<void> {
   for (const entry of await readdir(parent)) {
     const [, pidText] = entry.startsWith(prefix) ? (/^(\d+)-[0-9a-f]{8}$/.exec(entry.slice(prefix.length)) ?? []) : [];
     const pid = Number(pidText ?? 0);
-    if (pid === 0 || isAlive(pid)) continue;
+    if (pid === 0 || isProcessAlive(pid)) continue;
     const path = join(parent, entry);
     if (Date.now() - (await lastWriteMs(path)) > ABANDONED_AFTER_MS) await rm(path, { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
   }
 }
 

@@ -8,6 +8,7 @@ import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "../abort.js";
+import { isProcessAlive } from "./process-alive.js";
 
 const TOUCH_MS = 2_000;
 const STALE_MS = 15_000;
@@ -58,7 +59,8 @@ async function removeStale(path: string, staleMs: number): Promise<boolean> {
   const found = await stat(path).catch(() => null);
   if (found === null) return true;
   const [pid, host] = (await readFile(path, "utf8").catch(() => "")).split(" ");
-  const ownerIsGone = host === hostname() && (!isAlive(Number(pid)) || isOfEarlierLife(Number(pid), found.mtimeMs));
+  const ownerIsGone =
+    host === hostname() && (!isProcessAlive(Number(pid)) || isOfEarlierLife(Number(pid), found.mtimeMs));
   if (!ownerIsGone && Date.now() - found.mtimeMs < staleMs) return false;
   // Of several that see it, one wins the rename.
   const taken = `${path}.${randomBytes(6).toString("hex")}.tmp`;
@@ -70,12 +72,4 @@ async function removeStale(path: string, staleMs: number): Promise<boolean> {
 /** A restarted container gives a process the same number again: a lock of ours was touched since we started. */
 function isOfEarlierLife(pid: number, touchedMs: number): boolean {
   return pid === process.pid && touchedMs < Date.now() - process.uptime() * 1000;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
-  }
 }

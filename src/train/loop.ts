@@ -9,6 +9,7 @@ import { LossSums, lossMetrics } from "./metrics.js";
 import type { NativeTrainer, TrainBatch, UpdateResult } from "./native-trainer.js";
 import type { RunLog, StepMetrics } from "./run-log.js";
 import type { RunProgress } from "./run-state.js";
+import { sequencesPerRank, type Ranks } from "./ranks.js";
 import { learningRate } from "./schedule.js";
 
 /** A split as the loop sees it: samples in training order. */
@@ -31,8 +32,10 @@ export type LoopEvent =
 export interface Loop {
   options: ResolvedTrainOptions;
   trainer: NativeTrainer;
+  ranks: Ranks;
   data: TrainingData;
-  log: RunLog;
+  /** null: another rank writes it. */
+  log: RunLog | null;
   /** Changed as the run goes on. */
   progress: RunProgress;
   /** A loss that whoever guesses has: the vocabulary's logarithm. */
@@ -56,14 +59,21 @@ export async function runSteps(loop: Loop): Promise<void> {
       Object.assign(metrics, await validate(loop));
     const seconds = (performance.now() - begun.at) / 1000;
     progress.seconds = begun.seconds + seconds;
-    await loop.log.write(metrics);
+    await loop.log?.write(metrics);
     checkDivergence(loop, metrics);
-    const aborted = signal?.aborted === true;
+    const aborted = await anyAborted(loop);
     if (aborted || progress.step % options.saveInterval === 0 || progress.step === options.steps) await loop.save();
     const etaSeconds = (seconds / (progress.step - begun.step)) * (options.steps - progress.step);
     loop.onProgress?.({ kind: "step", step: progress.step, steps: options.steps, metrics, etaSeconds });
-    if (aborted && progress.step < options.steps) throwIfAborted(signal);
+    if (aborted && progress.step < options.steps) throw new EspalierError("ERR_ABORTED", "interrupted");
   }
+}
+
+/** All ranks stop after the same step. */
+async function anyAborted({ ranks, signal }: Loop): Promise<boolean> {
+  const aborted = Float64Array.of(signal?.aborted === true ? 1 : 0);
+  await ranks.sum(aborted);
+  return aborted[0] !== 0;
 }
 
 async function trainStep(loop: Loop): Promise<StepMetrics> {
@@ -90,10 +100,12 @@ async function trainStep(loop: Loop): Promise<StepMetrics> {
   };
 }
 
-/** Forward and backward of the global batch; the next micro batch is read meanwhile. */
-async function accumulate({ options, trainer, data, progress }: Loop): Promise<LossSums> {
+/** Forward and backward of this rank's part of the global batch; the next micro batch is read meanwhile. */
+async function accumulate({ options, trainer, ranks, data, progress }: Loop): Promise<LossSums> {
   const { globalBatch, microBatch } = options;
-  const end = progress.consumedSamples + globalBatch;
+  const share = sequencesPerRank(ranks, globalBatch, microBatch);
+  const first = progress.consumedSamples + ranks.rank * share;
+  const end = first + share;
   const read = (begin: number): Promise<TrainBatch> | null => {
     if (begin >= end) return null;
     const batch = data.train.batch(begin, microBatch);
@@ -101,13 +113,14 @@ async function accumulate({ options, trainer, data, progress }: Loop): Promise<L
     return batch;
   };
   const sums = new LossSums();
-  let next = read(progress.consumedSamples);
-  for (let begin = progress.consumedSamples; next !== null;) {
+  let next = read(first);
+  for (let begin = first; next !== null;) {
     const batch = await next;
     begin += microBatch;
     next = read(begin);
-    sums.add(await trainer.accumulate(batch));
+    sums.add(await trainer.accumulate({ ...batch, last: next === null }));
   }
+  await sums.addRanks(ranks);
   return sums;
 }
 
@@ -123,15 +136,17 @@ async function applyUpdate({ options, trainer }: Loop, tokens: number, rate: num
 
 /** Average loss over the first `limitValBatches` global batches of the validation split, always the same. */
 async function validate(loop: Loop): Promise<Pick<StepMetrics, "val_loss" | "val_lm_loss">> {
-  const { options, trainer, data, progress } = loop;
+  const { options, trainer, ranks, data, progress } = loop;
   const total = Math.min(data.validation?.length ?? 0, options.limitValBatches * options.globalBatch);
   if (data.validation === null || total === 0) return {};
-  const sums = new LossSums();
-  for (let begin = 0; begin < total; begin += options.microBatch) {
+  const sums = LossSums.of(lossTerms(options));
+  const stride = options.microBatch * ranks.size;
+  for (let begin = ranks.rank * options.microBatch; begin < total; begin += stride) {
     const batch = await data.validation.batch(begin, Math.min(options.microBatch, total - begin));
     sums.add(await trainer.evaluate(batch));
-    loop.onProgress?.({ kind: "validation", done: Math.min(total, begin + options.microBatch), total });
+    loop.onProgress?.({ kind: "validation", done: Math.min(total, begin + stride), total });
   }
+  await sums.addRanks(ranks);
   const { loss, lm_loss } = lossMetrics(sums, lossTerms(options));
   progress.valLoss = loss;
   if (loss !== null && (progress.best === null || loss < progress.best.valLoss))

@@ -3,6 +3,7 @@
  * Sums over batches as averages under the names that logs use.
  */
 import type { BatchLosses, LossTerm } from "./native-trainer.js";
+import type { Ranks } from "./ranks.js";
 import type { StepMetrics } from "./run-log.js";
 
 /** Sums of several batches. */
@@ -10,9 +11,26 @@ export class LossSums {
   tokens = 0;
   readonly sums: Record<string, number> = {};
 
+  /** Of nothing yet. */
+  static of(terms: readonly LossTerm[]): LossSums {
+    const sums = new LossSums();
+    for (const { kind } of terms) sums.sums[kind] = 0;
+    sums.sums["total"] = 0;
+    return sums;
+  }
+
   add(losses: BatchLosses): void {
     this.tokens += losses.tokens;
     for (const [kind, sum] of Object.entries(losses.sums)) this.sums[kind] = (this.sums[kind] ?? 0) + sum;
+  }
+
+  /** Adds those of the other ranks, which count the same kinds. */
+  async addRanks(ranks: Ranks): Promise<void> {
+    const kinds = Object.keys(this.sums).sort();
+    const values = Float64Array.of(this.tokens, ...kinds.map((kind) => this.sums[kind] ?? 0));
+    await ranks.sum(values);
+    this.tokens = values[0] ?? 0;
+    for (const [index, kind] of kinds.entries()) this.sums[kind] = values[index + 1] ?? 0;
   }
 
   /** Per counted token; null when it is not finite. */

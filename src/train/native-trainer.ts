@@ -155,6 +155,8 @@ export interface Communicator {
   sum(values: Float64Array): Promise<void>;
   /** In place: the bytes of rank 0. */
   broadcast(bytes: Uint8Array): Promise<void>;
+  /** Waits for the others and leaves the run; nothing may follow. A rank that fails must not call it. */
+  leave(): void;
 }
 
 export type NativeTrainerConstructor = new (config: TrainerConfig) => NativeTrainer;

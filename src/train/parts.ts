@@ -10,6 +10,7 @@ import { tokenizerFingerprint } from "../tokenizer/index.js";
 import type { ResolvedTrainOptions } from "./config.js";
 import type { TrainingData } from "./loop.js";
 import type { NativeTrainer, TrainerConfig } from "./native-trainer.js";
+import { joinRanks, type Ranks } from "./ranks.js";
 
 export interface DataHooks {
   signal?: AbortSignal;
@@ -17,11 +18,14 @@ export interface DataHooks {
 }
 
 export interface TrainParts {
+  /** Default: this process alone. */
+  joinRanks?: () => Ranks;
   createTrainer: (config: TrainerConfig) => NativeTrainer;
   openData: (options: ResolvedTrainOptions, model: Checkpoint, hooks: DataHooks) => Promise<TrainingData>;
 }
 
 export const defaultParts: TrainParts = {
+  joinRanks,
   createTrainer: (config) => new binding.NativeTrainer(config),
   openData: async (options, model, { signal, onProgress }) => {
     const fingerprint = await fingerprintOfTokenizer(model);

@@ -3,6 +3,7 @@
  * train: a model, or a new one, trained on packed documents; resumable to the last bit.
  */
 import { access } from "node:fs/promises";
+import { join } from "node:path";
 import { throwIfAborted } from "../abort.js";
 import { exportHuggingFace, type Checkpoint } from "../checkpoint/index.js";
 import { EspalierError, toEspalierError } from "../errors.js";
@@ -29,7 +30,8 @@ import { frozenNames, openModelSource, openWhole, sourceName, trainerModel, type
 import type { NativeTrainer, TrainerConfig } from "./native-trainer.js";
 import { defaultParts, type TrainParts } from "./parts.js";
 import { writeRunReport } from "./report.js";
-import { checkRunDirectory, withRunDirectory, type RunPaths } from "./run-directory.js";
+import { alone, announce, isLead, sequencesPerRank, type Ranks } from "./ranks.js";
+import { checkRunDirectory, runPaths, withRunDirectory, type RunPaths } from "./run-directory.js";
 import { RunLog } from "./run-log.js";
 import {
   checkIdentity,
@@ -44,6 +46,8 @@ export type TrainProgress =
   | LoopEvent
   | { kind: "indexing"; done: number; total: number }
   | { kind: "resumed"; step: number; path: string }
+  /** The checkpoint was written by another number of processes: the rest of the run differs by rounding. */
+  | { kind: "worldSize"; before: number; now: number }
   /** A checkpoint that cannot be read was passed over. */
   | { kind: "damaged"; path: string; message: string }
   | { kind: "saved"; step: number; path: string }
@@ -57,6 +61,8 @@ export interface TrainHooks {
 }
 
 export interface TrainResult {
+  /** Of this process; only rank 0 writes. */
+  rank: number;
   run: string;
   /** The finished model's directory. */
   model: string;
@@ -89,7 +95,9 @@ export function train(options: TrainOptions, hooks: TrainHooks = {}): Promise<Tr
 export async function trainWith(given: TrainOptions, hooks: TrainHooks, parts: TrainParts): Promise<TrainResult> {
   const options = resolveTrainOptions(given);
   throwIfAborted(hooks.signal);
-  await checkRunDirectory(options);
+  const ranks = (parts.joinRanks ?? (() => alone))();
+  sequencesPerRank(ranks, options.globalBatch, options.microBatch);
+  if (isLead(ranks)) await checkRunDirectory(options);
   const source = await openModelSource(options);
   await using _source = source.checkpoint;
   const teacher = options.teacher === undefined ? null : await openTeacher(options.teacher, source, options);
@@ -97,10 +105,10 @@ export async function trainWith(given: TrainOptions, hooks: TrainHooks, parts: T
   checkLength(source.checkpoint, options);
   const data = await parts.openData(options, source.checkpoint, hooks);
   try {
-    const identity = identityOf(options, source, teacher, data);
-    return await withRunDirectory(options, hooks.signal, (paths) =>
-      runIn({ options, hooks, parts, source, teacher, data, identity, paths }),
-    );
+    const identity = { ...identityOf(options, source, teacher, data), worldSize: ranks.size };
+    const run = { options, hooks, parts, ranks, source, teacher, data, identity };
+    if (!isLead(ranks)) return await followIn({ ...run, hooks: quiet(hooks), paths: runPaths(options.out) });
+    return await withRunDirectory(options, hooks.signal, (paths) => runIn({ ...run, paths }));
   } catch (error) {
     throw toEspalierError(error);
   } finally {
@@ -153,6 +161,7 @@ interface Run {
   options: ResolvedTrainOptions;
   hooks: TrainHooks;
   parts: TrainParts;
+  ranks: Ranks;
   source: ModelSource;
   teacher: ModelSource | null;
   data: TrainingData;
@@ -160,15 +169,32 @@ interface Run {
   paths: RunPaths;
 }
 
+/** The lead alone tells what happens. */
+function quiet({ signal }: TrainHooks): TrainHooks {
+  return signal === undefined ? {} : { signal };
+}
+
+/** The run as ranks other than the lead see it: they train along and write nothing. */
+async function followIn(run: Run): Promise<TrainResult> {
+  const newest = (await announce(run.ranks, false)) ? null : await newestState(run);
+  if (newest !== null) return resultOf(run, newest.state.progress, newest.step);
+  const { progress, resumedFrom } = await trainSteps(run);
+  return resultOf(run, progress, resumedFrom);
+}
+
 async function runIn(run: Run): Promise<TrainResult> {
-  const { options, paths } = run;
+  const { options, paths, ranks } = run;
   await removeHalfWritten(paths.checkpoints);
   const newest = await newestState(run);
   if (newest !== null) checkIdentity(newest.state.identity, run.identity, options.out);
   if (await isThere(paths.model)) {
-    if (newest?.state.progress.step === options.steps) return finished(run, newest.state.progress, newest.step);
+    if (newest?.state.progress.step === options.steps) {
+      await announce(ranks, false);
+      return finished(run, newest.state.progress, newest.step);
+    }
     throw new EspalierError("ERR_OUTPUT_EXISTS", `${paths.model} exists, but not the checkpoint it was made from`);
   }
+  await announce(ranks, true);
   if (!hasTokenizer(run.source.checkpoint)) run.hooks.onProgress?.({ kind: "noTokenizer" });
   const { progress, resumedFrom } = await trainSteps(run).catch(async (error: unknown) => {
     await writeRunReport(options.out).catch(() => {}); // the error is what matters
@@ -192,14 +218,15 @@ async function newestState(run: Run): Promise<(SavedCheckpoint & { state: Checkp
 }
 
 async function trainSteps(run: Run): Promise<{ progress: RunProgress; resumedFrom: number | null }> {
-  const { options, hooks, parts, source, data, paths, identity } = run;
+  const { options, hooks, parts, ranks, source, data, paths, identity } = run;
   const trainer = parts.createTrainer(trainerConfig(run));
   try {
     const state = await restore(run, trainer);
     const progress = state?.progress ?? newProgress();
-    const log = await RunLog.open(options.out, state?.log ?? null);
+    const log = isLead(ranks) ? await RunLog.open(options.out, state?.log ?? null) : null;
     try {
       const save = async (): Promise<void> => {
+        if (log === null) return;
         const now = { version: 1 as const, espalierVersion: version, identity, progress, log: await log.sync() };
         const path = await saveCheckpoint(paths.checkpoints, source.checkpoint, trainer, now);
         await pruneCheckpoints(paths.checkpoints, options.saveTopK);
@@ -209,17 +236,17 @@ async function trainSteps(run: Run): Promise<{ progress: RunProgress; resumedFro
       const { signal, onProgress } = hooks;
       if (data.validation === null && options.limitValBatches > 0) onProgress?.({ kind: "noValidation" });
       const resumedFrom = state === null ? null : state.progress.step;
-      await runSteps({ options, trainer, data, log, progress, guessLoss, save, signal, onProgress });
+      await runSteps({ options, trainer, ranks, data, log, progress, guessLoss, save, signal, onProgress });
       return { progress, resumedFrom };
     } finally {
-      await log.close();
+      await log?.close();
     }
   } finally {
     await trainer.close();
   }
 }
 
-function trainerConfig({ options, source, teacher }: Run): TrainerConfig {
+function trainerConfig({ options, ranks, source, teacher }: Run): TrainerConfig {
   const { loraRank, loraAlpha, loraTargets } = options;
   return {
     model: trainerModel(source.checkpoint),
@@ -234,6 +261,7 @@ function trainerConfig({ options, source, teacher }: Run): TrainerConfig {
     epsilon: options.epsilon,
     frozen: frozenNames(options.freeze, source.checkpoint),
     ...(loraRank === 0 ? {} : { lora: { rank: loraRank, alpha: loraAlpha, targets: loraTargets } }),
+    dataParallel: ranks.size > 1,
     initSeed: options.seed,
     initStd: source.initStd,
     threads: options.threads ?? 0,
@@ -252,6 +280,8 @@ async function restore(run: Run, trainer: NativeTrainer): Promise<CheckpointStat
       checkIdentity(state.identity, identity, options.out);
       await restoreCheckpoint(path, state, trainer, { adapters: options.loraRank > 0 });
       hooks.onProgress?.({ kind: "resumed", step, path });
+      const [before, now] = [state.identity.worldSize, identity.worldSize];
+      if (before !== now) hooks.onProgress?.({ kind: "worldSize", before, now });
       return state;
     } catch (error) {
       if (!(error instanceof EspalierError) || error.code !== "ERR_TRAIN_CHECKPOINT") throw error;
@@ -286,12 +316,17 @@ async function writeModel({ options, source, teacher, data, paths }: Run, progre
   await exportHuggingFace(checkpoint, paths.model, { dtype: options.dtype, files: { "espalier.json": lineage } });
 }
 
-async function finished(
-  { options, source, paths }: Run,
+async function finished(run: Run, progress: RunProgress, resumedFrom: number | null): Promise<TrainResult> {
+  return { ...resultOf(run, progress, resumedFrom), report: await writeRunReport(run.options.out) };
+}
+
+function resultOf(
+  { options, ranks, source, paths }: Run,
   progress: RunProgress,
   resumedFrom: number | null,
-): Promise<TrainResult> {
+): TrainResult {
   return {
+    rank: ranks.rank,
     run: options.out,
     model: paths.model,
     steps: progress.step,
@@ -307,7 +342,7 @@ async function finished(
       0,
     ),
     resumedFrom,
-    report: await writeRunReport(options.out),
+    report: join(options.out, "report.html"),
   };
 }
 

@@ -87,7 +87,7 @@ export function register(program: Command): void {
       signal: context.signal,
       onProgress: showProgress(context),
     });
-    return { json: result, text: summary(result) };
+    return result.rank > 0 ? { json: undefined, text: "" } : { json: result, text: summary(result) };
   });
 }
 
@@ -100,6 +100,10 @@ function showProgress(context: CommandContext): (progress: TrainProgress) => voi
         return progress.update("indexing data", event.done, event.total);
       case "resumed":
         return progress.say(`going on from ${event.path}`);
+      case "worldSize":
+        return progress.say(
+          `begun by ${event.before} processes, goes on with ${event.now}: results differ by rounding`,
+        );
       case "damaged":
         return progress.say(`passed over a damaged checkpoint: ${event.message}`);
       case "noValidation":

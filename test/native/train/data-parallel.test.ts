@@ -57,6 +57,7 @@ for (let step = 0; step < ${steps}; ++step) {
 }
 const weights = [...(await trainer.read(${JSON.stringify(name)}, "weight"))];
 await trainer.close();
+ranks.leave();
 writeFileSync(process.argv[1] + "." + ranks.rank + ".json", JSON.stringify({ weights, gradNorms }));
 `;
 

@@ -28,6 +28,7 @@ itWithMpi("sums and broadcasts over the ranks of a run", async () => {
      const bytes = new Uint8Array([ranks.rank * 7 + 1, 5]);
      await ranks.broadcast(bytes);
      const refused = (() => { try { ranks.sum([1]); } catch (error) { return error.code; } })();
+     ranks.leave();
      console.log(JSON.stringify([ranks.rank, ranks.size, [...values], [...bytes], refused]));`,
   );
   const { stdout } = await mpirun(3, [path]);
