@@ -180,12 +180,14 @@ describe("a run of something else", () => {
     expect(lastingMetrics(out)).toEqual(lastingMetrics(undisturbed));
   });
 
-  it("is refused with another number of processes", async () => {
+  it("goes on with another number of processes, and says so", async () => {
     const out = newRun();
     await expect(runToy(out, {}, { prepare: dieAt(9) })).rejects.toBe(killed);
     const path = join(out, "checkpoints", "step_0000003", "state.json");
     writeFileSync(path, readFileSync(path, "utf8").replace('"worldSize": 1', '"worldSize": 2'));
-    await expect(runToy(out)).rejects.toThrow(coded("ERR_TRAIN_RESUME", "worldSize"));
+    const told: TrainProgress[] = [];
+    await runToy(out, {}, {}, { onProgress: (event) => told.push(event) });
+    expect(told).toContainEqual({ kind: "worldSize", before: 2, now: 1 });
   });
 });
 
