@@ -116,7 +116,7 @@ class RowTerms {
   }
 
   void gather(const Compared& compared, int64_t k) {
-    select_top(compared.teacher, compared.n, k, scratch_.candidates);
+    select_top_set(compared.teacher, compared.n, k, scratch_.maxima, scratch_.candidates);
     for (int64_t i = 0; i < k; ++i) {
       scratch_.student_top[i] = compared.student[scratch_.candidates[i].id];
       scratch_.teacher_top[i] = scratch_.candidates[i].value;
@@ -203,7 +203,8 @@ LogitLossScratch take_logit_loss_scratch(Arena& arena, const LogitLossArgs& args
   if (args.gradient) scratch.gradient = arena.take<float>(vocab);
   if (args.correct_teacher) scratch.teacher = arena.take<float>(vocab);
   if (top == 0) return scratch;
-  scratch.candidates = arena.take<Candidate>(top);
+  scratch.candidates = arena.take<Candidate>(vocab);
+  scratch.maxima = arena.take<float>(vocab);
   scratch.student_top = arena.take<float>(top);
   scratch.teacher_top = arena.take<float>(top);
   scratch.gradient_top = arena.take<float>(top);

@@ -4,7 +4,7 @@
 #include "core/arena.h"
 #include "kernels/logit_loss/logit_loss.h"
 #include "kernels/logit_loss/logit_loss_tile.h"
-#include "kernels/sample/sample_select.h"
+#include "kernels/logit_loss/logit_loss_top.h"
 #include "kernels/softmax/softmax_tile.h"
 
 namespace espalier {
@@ -13,7 +13,8 @@ namespace espalier {
 struct LogitLossScratch {
   float* gradient;        // [vocab]
   float* teacher;         // [vocab]; the corrected teacher
-  Candidate* candidates;  // [top_k]
+  Candidate* candidates;  // [vocab]
+  float* maxima;          // [vocab]
   float* student_top;     // [top_k]
   float* teacher_top;     // [top_k]
   float* gradient_top;    // [top_k]

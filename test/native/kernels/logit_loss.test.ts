@@ -155,6 +155,14 @@ describe("logit_loss", () => {
     expectWithin(sums, runLoss(far, { reference: true }).sums, "logit_loss/sum", isa);
   });
 
+  it.each(isas)("%s takes the lower index of equal logits, however many there are, and survives NaN", (isa) => {
+    const call = makeLossCall(3, 200, [termOf("kl", { topK: 7 }), termOf("reverse_kl", { topK: 20 })]);
+    const coarse = { ...call, teacher: call.teacher!.map((value) => Math.round(value / 4)) };
+    expectResult(runDense(coarse, { isa }), runDense(coarse, { reference: true }), call.vocab, isa);
+    const { sums } = runLoss({ ...call, teacher: call.teacher!.map(() => NaN) }, { isa });
+    expect([...sums]).toEqual([NaN, NaN]);
+  });
+
   it("the comparison rejects one corrupted logit", () => {
     const call = makeLossCall(
       3,
