@@ -94,6 +94,14 @@ export const errorTable = {
     meaning: "A .idx file contradicts itself.",
     hint: "It is damaged or of another kind: tokenize the corpus again.",
   },
+  ERR_DATA_INPUT: {
+    meaning: "A corpus file cannot be read, or is of no known kind.",
+    hint: "Text (.txt, .md), JSON lines (.jsonl, .json), both with .gz, parquet, directories of these and npm:PACKAGE are read.",
+  },
+  ERR_DATA_LINE: {
+    meaning: "A line or row of a corpus holds no text where it should.",
+    hint: "The message names the first one. Mend it, or allow some with --max-bad-lines.",
+  },
   ERR_DATA_MAGIC: {
     meaning: "The file is not a Megatron index of tokens.",
     hint: "Give the prefix of a .bin/.idx pair that `espalier tokenize` or Megatron wrote.",

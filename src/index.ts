@@ -9,6 +9,15 @@ export {
   type ExportOptions,
   type ModelSummary,
 } from "./checkpoint/index.js";
+export {
+  openBatchStream,
+  openGptDataset,
+  tokenizeCorpus,
+  type DatasetSplits,
+  type GptDatasetOptions,
+  type TokenizeOptions,
+  type TokenizeReport,
+} from "./data/index.js";
 export { diagnose, type Diagnosis } from "./doctor.js";
 export {
   buildEngine,

@@ -2,6 +2,12 @@
 export { openBatchStream } from "./batch-stream.js";
 export { openGptDataset } from "./gpt/open.js";
 export { IndexedDataset, IndexedDatasetWriter } from "./indexed-dataset/index.js";
+export {
+  tokenizeCorpus,
+  type TokenizeOptions,
+  type TokenizeProgress,
+  type TokenizeReport,
+} from "./tokenize/tokenize.js";
 export type {
   BatchStream,
   BatchStreamOptions,

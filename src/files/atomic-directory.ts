@@ -72,6 +72,37 @@ async function lastWriteMs(directory: string): Promise<number> {
   }
 }
 
+/**
+ * As writeDirectoryAtomically, for work that takes long: when it is stopped, by a signal or a kill, what it wrote stays
+ * beside `target`, and the next call's `fill` finds it in `staging`. Any other failure leaves nothing.
+ */
+export async function writeDirectoryResumably(
+  target: string,
+  fill: (staging: string) => Promise<void>,
+  options: AtomicDirectoryOptions = {},
+): Promise<void> {
+  if (target === "")
+    throw new EspalierError("ERR_ARGUMENT", "output directory: expected a path, found an empty string");
+  const place = resolve(target);
+  await refuseExisting(place, target);
+  const parent = dirname(place);
+  const staging = join(parent, `.${basename(place)}.espalier-unfinished`);
+  try {
+    throwIfAborted(options.signal);
+    await makeDirectory(parent);
+    await makeDirectory(staging);
+    await fill(staging);
+    await syncTree(staging);
+    throwIfAborted(options.signal);
+    await refuseExisting(place, target);
+    await rename(staging, place);
+    await syncPath(parent);
+  } catch (error) {
+    if (options.signal?.aborted !== true) await rm(staging, { recursive: true, force: true });
+    throw toWriteError(error, target);
+  }
+}
+
 /** A file-system error as a coded one; everything else is returned as it came. */
 export function toWriteError(error: unknown, target: string): unknown {
   if (error instanceof EspalierError || !types.isNativeError(error)) return error;

@@ -6,6 +6,7 @@ import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { EspalierError } from "../errors.js";
 import { isRecord } from "../json.js";
 import { adaptTokenizerJson, type TokenizerJson } from "./adapt.js";
+import { ByteLevelEncoder } from "./byte-level/encoder.js";
 import { ChatRenderer } from "./chat-template.js";
 import type { ChatMessage, ChatTemplateOptions, TokenizerInfo } from "./messages.js";
 import type { TokenizerParts } from "./read-source.js";
@@ -16,9 +17,19 @@ interface Stream {
   skipSpecialTokens: boolean;
 }
 
+/** Ids before and after those of a text. */
+interface Frame {
+  before: Int32Array;
+  after: Int32Array;
+}
+
+const NO_FRAME: Frame = { before: new Int32Array(0), after: new Int32Array(0) };
+
 export class TokenizerCore {
   readonly info: TokenizerInfo;
   readonly #library: Library;
+  readonly #encoder: ByteLevelEncoder | null;
+  #frame: Frame | "unknown" | null = null;
   /** Name of the source in errors. */
   readonly #where: string;
   readonly #specialIds: ReadonlySet<number>;
@@ -26,10 +37,12 @@ export class TokenizerCore {
   readonly #chat: ChatRenderer;
   readonly #streams = new Map<number, Stream>();
 
-  constructor(parts: TokenizerParts) {
+  /** `forCorpus` spends some memory on encoding large texts fast, where the tokenizer's kind allows it. */
+  constructor(parts: TokenizerParts, { forCorpus = false } = {}) {
     this.#where = parts.where;
     const json = adaptTokenizerJson(parts.tokenizerJson, parts.where);
     this.#library = createLibrary(json, parts);
+    this.#encoder = forCorpus ? ByteLevelEncoder.from(json) : null;
     this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
     this.#makeDecoder = createDecoder(json, parts.where);
     const special = specialTokens(parts.tokenizerConfig);
@@ -40,11 +53,30 @@ export class TokenizerCore {
   encode(text: string, addSpecialTokens: boolean): Int32Array {
     // A lone surrogate has no UTF-8; the Rust tokenizers never see one.
     const clean = text.replace(/\p{Surrogate}/gu, "\ufffd");
+    if (this.#encoder !== null) {
+      const frame = addSpecialTokens ? (this.#frame ??= this.#findFrame()) : NO_FRAME;
+      if (frame !== "unknown") return this.#encoder.encode(clean, frame.before, frame.after);
+    }
+    return this.#encodeByLibrary(clean, addSpecialTokens);
+  }
+
+  #encodeByLibrary(clean: string, addSpecialTokens: boolean): Int32Array {
     const ids: (number | undefined)[] = this.#fromLibrary(() =>
       this.#library.encode(clean, { add_special_tokens: addSpecialTokens }),
     ).ids;
     if (ids.includes(undefined)) throw malformed(this.#where, "the vocabulary lacks a token and has no unknown token");
     return Int32Array.from(ids as number[]);
+  }
+
+  /** What the post-processor puts round a text, as seen on one. */
+  #findFrame(): Frame | "unknown" {
+    const probe = "a";
+    const [bare, framed] = [this.#encodeByLibrary(probe, false), this.#encodeByLibrary(probe, true)];
+    for (let begin = 0; begin + bare.length <= framed.length; ++begin) {
+      if (bare.some((id, i) => framed[begin + i] !== id)) continue;
+      return { before: framed.slice(0, begin), after: framed.slice(begin + bare.length) };
+    }
+    return "unknown";
   }
 
   decode(ids: Int32Array, skipSpecialTokens: boolean): string {

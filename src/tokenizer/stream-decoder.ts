@@ -5,6 +5,7 @@
  * text of the Rust tokenizers (the JavaScript library differs from them on invalid UTF-8).
  */
 import { isRecord } from "../json.js";
+import { byteOfCharacter } from "./byte-level/alphabet.js";
 
 /** One step of a decoder: a token gives zero or more pieces; flush gives what was held back and starts afresh. */
 export interface DecoderStage {
@@ -175,17 +176,6 @@ class JoinStage implements DecoderStage {
     return [];
   }
 }
-
-/** GPT-2's bytes as printable characters: character -> byte. */
-const byteOfCharacter: ReadonlyMap<string, number> = (() => {
-  const map = new Map<string, number>();
-  let next = 256;
-  for (let byte = 0; byte < 256; byte++) {
-    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    map.set(String.fromCharCode(printable ? byte : next++), byte);
-  }
-  return map;
-})();
 
 const utf8 = new TextEncoder();
 

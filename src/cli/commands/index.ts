@@ -12,11 +12,13 @@ import { register as logits } from "./logits.js";
 import { register as pull } from "./pull.js";
 import { register as quickstart } from "./quickstart.js";
 import { register as report } from "./report.js";
+import { register as tokenize } from "./tokenize.js";
 import { register as train } from "./train.js";
 
 export const commands: readonly ((program: Command) => void)[] = [
   pull,
   inspect,
+  tokenize,
   train,
   build,
   generate,

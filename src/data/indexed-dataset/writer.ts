@@ -28,6 +28,7 @@ const spoolPath = (prefix: string): string => `${prefix}.lengths`;
  * const writer = await IndexedDatasetWriter.create("out/my_text_document", "uint16");
  * await writer.append(Uint16Array.of(5, 6, 7), Int32Array.of(3, DOCUMENT_END));
  * await writer.finish();
+ * await writer.removeSpool();
  */
 export class IndexedDatasetWriter {
   readonly prefix: string;
@@ -89,7 +90,7 @@ export class IndexedDatasetWriter {
     await this.#spool.datasync();
   }
 
-  /** Writes the index, removes the spool and closes. */
+  /** Writes the index and closes. The spool stays until `removeSpool`. */
   async finish(): Promise<void> {
     try {
       const idx = await open(idxPath(this.prefix), "w");
@@ -99,6 +100,9 @@ export class IndexedDatasetWriter {
     } finally {
       await this.close();
     }
+  }
+
+  async removeSpool(): Promise<void> {
     await rm(spoolPath(this.prefix));
   }
 

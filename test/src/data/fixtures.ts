@@ -49,5 +49,6 @@ export async function writePair(
   const records = documents.flatMap((document) => [...document.map((sequence) => sequence.length), DOCUMENT_END]);
   await writer.append(dtype === "int32" ? Int32Array.from(tokens) : Uint16Array.from(tokens), Int32Array.from(records));
   await writer.finish();
+  await writer.removeSpool();
   return prefix;
 }
