@@ -28,7 +28,13 @@ function cliPage() {
     command.outputHelp();
     return text.trimEnd();
   };
-  const sections = program.commands.map((command) => `## ${command.name()}\n\n\`\`\`text\n${help(command)}\n\`\`\`\n`);
+  const leaves = (command, names) =>
+    command.commands.length === 0
+      ? [{ command, name: [...names, command.name()].join(" ") }]
+      : command.commands.flatMap((inner) => leaves(inner, [...names, command.name()]));
+  const sections = program.commands
+    .flatMap((command) => leaves(command, []))
+    .map(({ command, name }) => `## ${name}\n\n\`\`\`text\n${help(command)}\n\`\`\`\n`);
   return [
     "# Command line",
     "",

@@ -13,10 +13,13 @@ export {
   openBatchStream,
   openGptDataset,
   tokenizeCorpus,
+  trainTokenizer,
   type DatasetSplits,
   type GptDatasetOptions,
   type TokenizeOptions,
   type TokenizeReport,
+  type TrainTokenizerOptions,
+  type TrainTokenizerReport,
 } from "./data/index.js";
 export { diagnose, type Diagnosis } from "./doctor.js";
 export {

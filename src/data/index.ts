@@ -8,6 +8,7 @@ export {
   type TokenizeProgress,
   type TokenizeReport,
 } from "./tokenize/tokenize.js";
+export { trainTokenizer, type TrainTokenizerOptions, type TrainTokenizerReport } from "./train-tokenizer/train.js";
 export type {
   BatchStream,
   BatchStreamOptions,

@@ -13,11 +13,13 @@ import { register as pull } from "./pull.js";
 import { register as quickstart } from "./quickstart.js";
 import { register as report } from "./report.js";
 import { register as tokenize } from "./tokenize.js";
+import { register as tokenizer } from "./tokenizer.js";
 import { register as train } from "./train.js";
 
 export const commands: readonly ((program: Command) => void)[] = [
   pull,
   inspect,
+  tokenizer,
   tokenize,
   train,
   build,

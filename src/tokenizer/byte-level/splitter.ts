@@ -83,7 +83,7 @@ function patternOf(part: unknown): RegExp | null {
 }
 
 /** Matches and what lies between them. */
-function splitBy(regex: RegExp, text: string, visit: (piece: string) => void): void {
+export function splitBy(regex: RegExp, text: string, visit: (piece: string) => void): void {
   let end = 0;
   regex.lastIndex = 0;
   for (let match = regex.exec(text); match !== null; match = regex.exec(text)) {
