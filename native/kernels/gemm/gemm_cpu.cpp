@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 
+#include "core/cpu_features.h"
 #include "core/thread_pool.h"
 #include "kernels/dispatch.h"
 #include "kernels/gemm/gemm.h"
@@ -16,14 +17,25 @@
 namespace espalier {
 namespace {
 
-// Sizes in f32, for 2 MiB of L2. Deeper cuts, fewer columns and shared packed copies of whole operands (16 MiB at a
-// time) were all slower on Sapphire Rapids: the last gave 0.68 of matmul's speed where this gives 0.95.
-constexpr int64_t kDepth = 256;                 // of a cut of k
-constexpr int64_t kMostPanels = 32;             // columns of a task: its piece of B is 512 KiB
-constexpr int64_t kPackedRows = 168;            // rows of A packed at a time: 168 KiB
-constexpr int64_t kMostRows = 3 * kPackedRows;  // of a task
+// Cuts of k twice as deep, tasks of fewer rows or columns, and shared packed copies of whole operands (16 MiB at a
+// time) were all slower on Sapphire Rapids: the last gave 0.68 of matmul's speed at dYᵀ X of 4096 tokens, 256 x 2048,
+// where this gives 0.92.
+constexpr int64_t kDepth = 256;                  // of a cut of k
+constexpr int64_t kPackedRows = 168;             // rows of A packed at a time: 168 KiB
+constexpr int64_t kMostRows = 12 * kPackedRows;  // of a task
 // Packing a value of A or B takes about as long as this many products of it with 16 columns.
 constexpr double kPackCost = 2;
+// How long all wait for the last thread, in tasks: cores are not equally fast, or share with others.
+constexpr double kHeldUp = 0.15;
+
+// Columns of a task: its piece of B takes three eighths of the L2 cache.
+int64_t most_panels() {
+  static const int64_t panels = [] {
+    const int64_t fit = cpu_features().l2_bytes * 3 / 8 / (kPanel * kDepth * static_cast<int64_t>(sizeof(float)));
+    return fit < 12 ? int64_t{12} : fit > 48 ? int64_t{48} : fit / 2 * 2;
+  }();
+  return panels;
+}
 
 const GemmPackFn kPackVariants[kIsaCount] = {nullptr, ESP_X86_VARIANT(gemm_pack_slots_avx2),
                                              ESP_X86_VARIANT(gemm_pack_slots_avx512), nullptr};
@@ -46,15 +58,15 @@ const LinearKernel* kernel_of(const CpuContext& context) {
 // How many tasks across rows and columns finish soonest: few and large (little packing), but evenly spread.
 void cut_tasks(GemmPlan* plan, int64_t threads) {
   const int64_t most_tiles = kMostRows / plan->tile_rows > 0 ? kMostRows / plan->tile_rows : 1;
-  const int64_t rows_from = ceil_div(plan->tiles, most_tiles), columns_from = ceil_div(plan->panels, kMostPanels);
+  const int64_t rows_from = ceil_div(plan->tiles, most_tiles), columns_from = ceil_div(plan->panels, most_panels());
   double best = 0;
   for (int64_t r = rows_from; r <= plan->tiles && r < rows_from + 4 * threads; ++r)
     for (int64_t c = columns_from; c <= plan->panels && c < columns_from + 4 * threads; ++c) {
       const int64_t tiles = ceil_div(plan->tiles, r), panels = round_up(ceil_div(plan->panels, c), c == 1 ? 1 : 2);
       const double rows = static_cast<double>(tiles * plan->tile_rows), columns = static_cast<double>(panels);
       const int64_t tasks = ceil_div(plan->tiles, tiles) * ceil_div(plan->panels, panels);
-      const double cost =
-          static_cast<double>(ceil_div(tasks, threads)) * (rows * columns + kPackCost * (rows + columns * kPanel));
+      const double rounds = static_cast<double>(ceil_div(tasks, threads)) + (threads > 1 ? kHeldUp : 0);
+      const double cost = rounds * (rows * columns + kPackCost * (rows + columns * kPanel));
       if (best != 0 && cost >= best) continue;
       best = cost;
       plan->tiles_per_task = tiles;
@@ -80,7 +92,7 @@ GemmPlan plan_gemm(const CpuContext& context, const GemmArgs& args) {
   cut_tasks(&plan, context.pool->threads());
   // Bounds, not what this plan packs: a workspace measured for the largest m, n and k serves every smaller one.
   const int64_t rows = smaller(kPackedRows, args.m + plan.kernel->max_tile_rows - 1);
-  const int64_t panels = smaller(kMostPanels, round_up(plan.panels, 2)), depth = smaller(kDepth, args.k);
+  const int64_t panels = smaller(most_panels(), round_up(plan.panels, 2)), depth = smaller(kDepth, args.k);
   plan.a_offset = align64(panels * kPanel * depth * sizeof(float));
   plan.scratch_offset = plan.a_offset + align64(rows * depth * sizeof(float));
   const auto scratch_bytes = plan.kernel->scratch_bytes;
