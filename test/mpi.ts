@@ -14,19 +14,9 @@ export const whyNoMpi: string | null =
 export const itWithMpi: typeof it | typeof it.skip = whyNoMpi === null ? it : it.skip;
 if (whyNoMpi !== null) console.log(`skipped: ${whyNoMpi}`);
 
-/** Runs `node args` as `ranks` processes of one machine; all are stopped as soon as `stopWhen` says so. */
-export async function mpirun(
-  ranks: number,
-  args: readonly string[],
-  stopWhen: () => boolean = () => false,
-): Promise<{ stdout: string; stderr: string }> {
+/** Runs `node args` as `ranks` processes of one machine. */
+export async function mpirun(ranks: number, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
   const launch = ["--oversubscribe", "--bind-to", "none", "-n", String(ranks), process.execPath, ...args];
   const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
-  const running = promisify(execFile)("mpirun", launch, { env });
-  const watch = setInterval(() => {
-    if (!stopWhen()) return;
-    clearInterval(watch);
-    running.child.kill("SIGTERM"); // mpirun hands it on
-  }, 10);
-  return running.finally(() => clearInterval(watch));
+  return promisify(execFile)("mpirun", launch, { env });
 }
