@@ -236,24 +236,33 @@ describe("stopped", () => {
     const whole = join(temporaryDirectory(), "out");
     expect((await espalier(args(whole))).status).toBe(0);
     const out = join(temporaryDirectory(), "out");
-    for (let attempt = 0; attempt < 4; ++attempt) {
+    let kills = 0;
+    for (let attempt = 0; attempt < 4 && !existsSync(out); ++attempt) {
       const child = spawn(process.execPath, [main, ...args(out)], { stdio: ["ignore", "ignore", "pipe"] });
       const ended = new Promise((resolve) => child.on("close", resolve));
       child.stderr.once("data", () => setTimeout(() => child.kill("SIGKILL"), 40 * attempt + 10));
       await ended;
+      kills += child.signalCode === "SIGKILL" ? 1 : 0;
     }
-    const { status, stdout } = await espalier([...args(out), "--json"]);
-    expect(status).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ documents: 901 });
+    expect(kills).toBeGreaterThan(0);
+    if (!existsSync(out)) {
+      const { status, stdout } = await espalier([...args(out), "--json"]);
+      expect(status).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ documents: 901 });
+    }
     expect(hashesOf(out, "out")).toEqual(hashesOf(whole, "out"));
     expect(readdirSync(join(out, ".."))).toEqual(["out"]);
   }, 120_000);
 
   it("by Ctrl-C, it exits 130, keeps what it has, and goes on", async () => {
-    const out = join(temporaryDirectory(), "out");
-    const stopped = await espalier(args(out), { interruptAt: "tokenizing" });
-    if (stopped.status === 0) return; // it was faster than the signal
-    expect(stopped.status).toBe(130);
+    let out = "";
+    let status: number | null = 0;
+    // It may be faster than the signal, but not every time.
+    for (let attempt = 0; attempt < 10 && status === 0; ++attempt) {
+      out = join(temporaryDirectory(), "out");
+      status = (await espalier(args(out), { interruptAt: "tokenizing" })).status;
+    }
+    expect(status).toBe(130);
     expect(readdirSync(join(out, ".."))).toEqual([".out.espalier-unfinished"]);
     const { stdout } = await espalier([...args(out), "--json"]);
     expect((JSON.parse(stdout) as { resumedDocuments: number }).resumedDocuments).toBeGreaterThan(0);
