@@ -51,7 +51,10 @@ export interface DataTokenizer {
   eodTokenId: number | null;
 }
 
-/** How many samples the training run will take; null: one pass over the split. */
+/**
+ * How many samples the training run will take; null: one pass over the split, and of a blend until its first source has
+ * been gone through (which is for validation and test: training on a blend needs a number).
+ */
 export interface SampleCounts {
   train: number | null;
   validation: number | null;

@@ -171,11 +171,11 @@ async function openOne(context: Context, split: SplitName, samples: number | nul
 }
 
 async function openBlend(context: Context, split: SplitName, samples: number | null): Promise<TokenDataset | null> {
-  if (samples === null) {
-    if (split !== "train") return null;
-    throw new EspalierError("ERR_ARGUMENT", "samples.train: expected a number with a blend, found none");
-  }
   const { sources, row } = context;
+  if (samples === null && split === "train")
+    throw new EspalierError("ERR_ARGUMENT", "samples.train: expected a number with a blend, found none");
+  samples ??= onePassOfBlend(context, split);
+  if (samples === 0) return null;
   const targets = sources.map(({ weight }) => Math.ceil(samples * weight));
   const sum = sources.reduce((total, { weight }) => total + weight, 0); // 1 but for rounding: Megatron divides twice
   const weights = sources.map(({ weight }) => weight / sum);
@@ -195,6 +195,16 @@ async function openBlend(context: Context, split: SplitName, samples: number | n
   }
   context.identity.push(split, weights);
   return new BlendedDataset(split, parts, blend, row);
+}
+
+/** Samples of the weighted blend before the first source has to repeat; 0 when one of them has none. */
+function onePassOfBlend({ sources, options, row }: Context, split: SplitName): number {
+  const limits = sources.map(({ data, weight }) => {
+    const [begin, end] = splitRanges(options.split ?? DEFAULT_SPLIT, data.sequenceCount)[split];
+    const tokens = data.lengths.subarray(begin, end).reduce((sum, length) => sum + length, 0);
+    return Math.floor((tokens - 1) / row.sequenceLength / weight);
+  });
+  return Math.max(0, Math.min(...limits));
 }
 
 /** null when the split leaves this source no documents, or too few tokens and nobody asked for a number. */

@@ -164,6 +164,22 @@ describe("openGptDataset", () => {
     await expect(open({ data: directory })).rejects.toMatchObject({ code: "ERR_DATA_BLEND" });
   });
 
+  it("validates on a blend until its first source has been gone through", async () => {
+    const sequences = (count: number, id: number) => Array.from({ length: count }, () => [Array(9).fill(id)]);
+    const directory = temporaryDirectory();
+    const first = await writePair(join(directory, "first"), sequences(20, 1));
+    const second = await writePair(join(directory, "second"), sequences(100, 2));
+    const data = `3 ${first} 1 ${second}`;
+    await using splits = await open({ data, sequenceLength: 8, split: "50,50", samples: { train: 8 } });
+    const validation = splits.validation!;
+    expect(validation.length).toBe(15); // 10 x 9 tokens of the first: 11 samples of 8, 3/4 of the blend
+    let ofFirst = 0;
+    for (let i = 0; i < 15; ++i) if ((await validation.sample(i)).tokens[0] === 1) ofFirst += 1;
+    expect(ofFirst).toBe(11);
+    await using none = await open({ data, sequenceLength: 8, split: "100,0", samples: { train: 8 } });
+    expect(none.validation).toBeNull();
+  });
+
   it("marks documents by the data's sequences when no end of document is known", async () => {
     const data = await writePair(join(temporaryDirectory(), "two"), [[[1, 2, 3]], [[4, 5]], [[6, 7, 8, 9]]]);
     await using splits = await open({ data, sequenceLength: 8, split: "1", resetAttention: true });
