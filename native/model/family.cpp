@@ -62,7 +62,8 @@ std::vector<const char*> llama_ignorable() {
 }  // namespace
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> table = {
+  // Never destroyed: an engine's or trainer's thread may run on while the process exits.
+  static const auto& table = *new std::vector<Family>{
       {"llama", {"LlamaForCausalLM"}, {"llama"}, "llama", 0, 2048, llama_tensors(), llama_ignorable()},
       {"mistral", {"MistralForCausalLM"}, {"mistral"}, nullptr, 8, 131072, llama_tensors(), llama_ignorable()},
   };

@@ -61,10 +61,14 @@ void NativeTrainer::define(Napi::Env env, Napi::Object exports) {
 
 NativeTrainer::NativeTrainer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeTrainer>(info) {
   guarded(info, [this](const Napi::CallbackInfo& inner) -> Napi::Value {
-    std::unique_ptr<Trainer> trainer;
-    throw_if_error(inner.Env(), Trainer::create(train_config_of(inner), &trainer));
-    thread_ = std::make_unique<WorkThread>(inner.Env(), "espalier.trainer", inner.This().As<Napi::Object>());
-    trainer_ = std::move(trainer);
+    std::unique_ptr<Trainer> created;
+    throw_if_error(inner.Env(), Trainer::create(train_config_of(inner), &created));
+    const std::shared_ptr<Trainer> shared = std::move(created);
+    const auto hurry = [weak = std::weak_ptr<Trainer>(shared)] {
+      if (const std::shared_ptr<Trainer> trainer = weak.lock()) trainer->cancel();
+    };
+    thread_ = std::make_unique<WorkThread>(inner.Env(), "espalier.trainer", inner.This().As<Napi::Object>(), hurry);
+    trainer_ = shared;
     load_status_ = std::make_shared<Status>();
     for (const auto& [name, bytes] : trainer_->memory()) reported_bytes_ += static_cast<int64_t>(bytes);
     Napi::MemoryManagement::AdjustExternalMemory(inner.Env(), reported_bytes_);
@@ -77,7 +81,9 @@ NativeTrainer::NativeTrainer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
 }
 
 // Jobs keep this object alive, so none is open here, unless the environment ended.
-NativeTrainer::~NativeTrainer() = default;
+NativeTrainer::~NativeTrainer() {
+  if (trainer_) Napi::MemoryManagement::AdjustExternalMemory(Env(), -reported_bytes_);
+}
 
 Trainer& NativeTrainer::open_trainer(Napi::Env env) const {
   if (!trainer_) throw to_js_error(env, Status("ERR_DISPOSED", "the trainer is closed"));

@@ -23,8 +23,8 @@ Status run_guarded(const WorkThread::Work& work) {
 
 }  // namespace
 
-WorkThread::WorkThread(Napi::Env env, const char* name, Napi::Object owner)
-    : env_(env), owner_(Napi::Reference<Napi::Object>::New(owner, 0)) {
+WorkThread::WorkThread(Napi::Env env, const char* name, Napi::Object owner, std::function<void()> hurry)
+    : env_(env), hurry_(std::move(hurry)), owner_(Napi::Reference<Napi::Object>::New(owner, 0)) {
   const auto on_done = Napi::Function::New(env, [this](const Napi::CallbackInfo&) { settle(); });
   notify_ = Napi::ThreadSafeFunction::New(env, on_done, name, 0, 1);
   notify_.Unref(env);
@@ -52,6 +52,7 @@ void WorkThread::stop() {
     ending_ = true;
   }
   wake_.notify_one();
+  if (open_jobs_ > 0) hurry_();
   thread_.join();
   done_.clear();
   notify_.Abort();

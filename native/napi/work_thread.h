@@ -21,8 +21,8 @@ class WorkThread {
   using Work = std::function<Status()>;                  // on the thread; touches no JavaScript
   using Result = std::function<Napi::Value(Napi::Env)>;  // on the event loop, after work that succeeded
 
-  // Throws ERR_THREADS as a JavaScript error.
-  WorkThread(Napi::Env env, const char* name, Napi::Object owner);
+  // `hurry` is called, from the event loop, when stop() would wait for a job. Throws ERR_THREADS as a JavaScript error.
+  WorkThread(Napi::Env env, const char* name, Napi::Object owner, std::function<void()> hurry);
   // As stop().
   ~WorkThread();
   WorkThread(const WorkThread&) = delete;
@@ -53,6 +53,7 @@ class WorkThread {
   void settle_job(Job& job);
 
   napi_env env_;
+  std::function<void()> hurry_;
   Napi::ObjectReference owner_;
   Napi::ThreadSafeFunction notify_;
   size_t open_jobs_ = 0;

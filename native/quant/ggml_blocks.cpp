@@ -60,7 +60,8 @@ void dequantize_q4_1(const uint8_t* blocks, int64_t count, float* out) {
 }  // namespace
 
 const std::vector<SourceTypeInfo>& source_types() {
-  static const std::vector<SourceTypeInfo> table = {
+  // Never destroyed: an engine's or trainer's thread may run on while the process exits.
+  static const auto& table = *new std::vector<SourceTypeInfo>{
       {SourceType::kF32, "f32", 1, 4, dequantize_plain<DType::kF32>},
       {SourceType::kF16, "f16", 1, 2, dequantize_plain<DType::kF16>},
       {SourceType::kBF16, "bf16", 1, 2, dequantize_plain<DType::kBF16>},

@@ -13,7 +13,8 @@ extern const WeightFormat kWeightFormatInt8;
 extern const WeightFormat kWeightFormatInt8W8A8;
 
 const std::vector<const WeightFormat*>& weight_formats() {
-  static const std::vector<const WeightFormat*> table = {
+  // Never destroyed: an engine's or trainer's thread may run on while the process exits.
+  static const auto& table = *new std::vector<const WeightFormat*>{
       &kWeightFormatF32, &kWeightFormatF16, &kWeightFormatBF16, &kWeightFormatInt8, &kWeightFormatInt8W8A8,
   };
   return table;

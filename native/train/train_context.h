@@ -2,6 +2,8 @@
 // the one before allocates nothing.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
+#include <atomic>
+
 #include "core/aligned_buffer.h"
 #include "kernels/cpu_context.h"
 #include "kernels/gemm/gemm.h"
@@ -12,11 +14,17 @@ class GradientSums;
 
 struct TrainContext {
   CpuContext cpu;
-  AlignedBuffer workspace;       // of the operator that runs
-  AlignedBuffer adapter;         // products with an adapter's rank
-  AlignedBuffer effective;       // weights, or gradients, on their way through a hook
-  GradientSums* sums = nullptr;  // hears of each layer's complete gradients; nullptr: one process
+  AlignedBuffer workspace;                  // of the operator that runs
+  AlignedBuffer adapter;                    // products with an adapter's rank
+  AlignedBuffer effective;                  // weights, or gradients, on their way through a hook
+  const std::atomic<bool>* stop = nullptr;  // work ends between two blocks, with ERR_CANCELLED, when it turns true
+  GradientSums* sums = nullptr;             // hears of each layer's complete gradients; nullptr: one process
 };
+
+inline Status check_stop(const TrainContext& context) {
+  if (context.stop == nullptr || !context.stop->load(std::memory_order_relaxed)) return Status::ok();
+  return Status("ERR_CANCELLED", "the trainer is closing");
+}
 
 // gemm with the workspace it needs.
 inline Status product(TrainContext& context, const GemmArgs& args) {

@@ -129,6 +129,7 @@ Status TrainDecoder::forward(TrainContext& context, const TrainBatch& batch, boo
   embed(context, batch);
   for (int64_t i = 0; i < spec_.num_layers; ++i) {
     const TrainLayer& layer = layers_[static_cast<size_t>(i)];
+    ESP_RETURN_IF_ERROR(check_stop(context));
     if (observer != nullptr) ESP_RETURN_IF_ERROR(observer->seen(context, batch, i - 1, activations_.hidden(i)));
     if (keep) ESP_RETURN_IF_ERROR(activations_.keep_input(context, i, tokens));
     ESP_RETURN_IF_ERROR(block_body(context, layer, activations_.block(i), activations_.hidden(i), batch));

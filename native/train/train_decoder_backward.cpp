@@ -64,6 +64,7 @@ int64_t TrainDecoder::lowest_trainable() const {
 Status TrainDecoder::backward(TrainContext& context, const TrainBatch& batch, bool whole, HiddenObserver* observer) {
   const int64_t lowest = whole ? 0 : lowest_trainable();
   for (int64_t i = spec_.num_layers; i-- > lowest;) {
+    ESP_RETURN_IF_ERROR(check_stop(context));
     // What the stream held after this block still stands in hidden(i + 1).
     if (observer != nullptr)
       ESP_RETURN_IF_ERROR(observer->add_gradient(context, batch, i, activations_.hidden(i + 1), dhidden_));

@@ -44,6 +44,9 @@ class Trainer {
   // Products use the weight as the hook gives it. An empty hook: as it is.
   Status set_weight_hook(const std::string& name, const WeightHook& hook);
 
+  // From any thread: the call that runs, and all after it, may end with ERR_CANCELLED; gradients are then of no use.
+  void cancel() { stop_.store(true); }
+
   Parameters& parameters() { return parameters_; }
   const TrainConfig& config() const { return config_; }
   // Name and bytes.
@@ -66,6 +69,7 @@ class Trainer {
   void zero_gradients();
 
   TrainConfig config_;
+  std::atomic<bool> stop_{false};
   std::unique_ptr<ThreadPool> pool_;
   TrainContext context_;
   Parameters parameters_, teacher_parameters_;

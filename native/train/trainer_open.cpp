@@ -122,6 +122,7 @@ Status Trainer::start_threads() {
     return Status("ERR_THREADS", format_text("cannot start the trainer's threads: %s", error.what()));
   }
   context_.cpu = {pool_.get(), config_.isa};
+  context_.stop = &stop_;
   return Status::ok();
 }
 

@@ -37,12 +37,20 @@ export type LossTerm =
   | {
       kind: "hidden_mse" | "hidden_cosine" | "hidden_squarehead";
       weight: number;
-      /** Block outputs compared, [student, teacher], 0-based; -1 is the output of the embedding. */
+      /**
+       * Block outputs compared, [student, teacher], 0-based; -1 is the output of the embedding. Summed over the pairs.
+       * Where the hidden sizes differ, one learned projection brings all of the student's to the teacher's size: the
+       * parameters "distillation.projection.weight" and ".bias", which are no part of the model.
+       */
       layers: readonly (readonly [number, number])[];
-      /** weight is multiplied by (logit terms / hidden terms), detached, in every micro batch (Minitron's alpha). */
+      /**
+       * weight is multiplied by (weighted distillation terms over logits, or cross-entropy without any) / (this term),
+       * detached, in every micro batch (Minitron's alpha).
+       */
       dynamicWeight: boolean;
     };
 
+/** Each target has parameters beside its weight: "...q_proj.lora_A.weight" [rank, in], "...q_proj.lora_B.weight" [out, rank]. */
 export interface LoraConfig {
   rank: number;
   alpha: number;
