@@ -310,10 +310,6 @@ export const errorTable = {
     meaning: "A safetensors file describes a tensor that cannot be: its dtype, shape or offsets are wrong.",
     hint: "Download the file again; the message names the tensor.",
   },
-  ERR_SAMPLE_TEXT: {
-    meaning: "The quickstart's evaluation text is not installed.",
-    hint: "Run it in a clone of the repository, or install the packages the message names.",
-  },
   ERR_SESSION_BUSY: {
     meaning: "The session is still answering.",
     hint: "Await the answer's result() first.",

@@ -34,6 +34,8 @@ export interface PerplexityReport {
   perplexity: number;
   /** Mean negative log-likelihood of a predicted token, in nats. */
   nll: number;
+  /** nll / ln 2 times the tokens a byte of the (UTF-8) text takes; comparable between tokenizers. null: ids were given. */
+  bitsPerByte: number | null;
   /** Predicted tokens. */
   tokens: number;
   windows: number;
@@ -72,25 +74,34 @@ export async function evaluatePerplexity(engine: ScoringEngine, options: Perplex
       "ERR_CONTEXT_LENGTH",
       `window: expected at most ${engine.contextTokens} (the context of ${engine.directory}), found ${window}`,
     );
-  const ids = await idsOf(engine, options);
+  const { ids, tokensPerByte } = await tokensOf(engine, options);
   const windows = cutWindows(ids.length, window, stride);
   const { sum, tokens } = await sumWindows(engine, ids, windows, options);
   const nll = sum / tokens;
   if (!Number.isFinite(nll))
     throw new EspalierError("ERR_NUMERIC", `${engine.directory}: mean NLL: expected a finite number, found ${nll}`);
-  return { perplexity: Math.exp(nll), nll, tokens, windows: windows.length, window, stride };
+  const bitsPerByte = tokensPerByte === null ? null : (nll / Math.LN2) * tokensPerByte;
+  return { perplexity: Math.exp(nll), nll, bitsPerByte, tokens, windows: windows.length, window, stride };
 }
 
-async function idsOf(engine: ScoringEngine, options: PerplexityOptions): Promise<Int32Array> {
+interface Tokens {
+  ids: Int32Array;
+  /** Of the whole text. */
+  tokensPerByte: number | null;
+}
+
+async function tokensOf(engine: ScoringEngine, options: PerplexityOptions): Promise<Tokens> {
   const given = [options.text, options.file, options.ids].filter((value) => value !== undefined);
   if (given.length !== 1)
     throw new EspalierError("ERR_ARGUMENT", `text, file, ids: expected exactly one of them, found ${given.length}`);
-  const all = options.ids ?? (await encode(engine, options.text ?? (await readText(options.file as string))));
+  const text = options.ids === undefined ? (options.text ?? (await readText(options.file as string))) : null;
+  const all = text === null ? (options.ids as ArrayLike<number>) : await encode(engine, text);
   throwIfAborted(options.signal);
   const { maxTokens } = options;
   if (maxTokens !== undefined && !(Number.isSafeInteger(maxTokens) && maxTokens > 0))
     throw new EspalierError("ERR_ARGUMENT", `maxTokens: expected a whole number from 1, found ${maxTokens}`);
-  return Int32Array.from(all).slice(0, maxTokens);
+  const tokensPerByte = text === null ? null : all.length / Buffer.byteLength(text);
+  return { ids: Int32Array.from(all).slice(0, maxTokens), tokensPerByte };
 }
 
 async function encode(engine: ScoringEngine, text: string): Promise<ArrayLike<number>> {

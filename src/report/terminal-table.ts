@@ -77,13 +77,14 @@ function ratioTable(cells: readonly BenchCell[], label: (directory: string) => s
 }
 
 export function perplexityTable(rows: readonly (PerplexityReport & { engine: string })[]): string {
-  const heads = ["engine", "perplexity", "NLL", "tokens", "window", "stride"];
+  const heads = ["engine", "perplexity", "NLL", "bits per byte", "tokens", "window", "stride"];
   return terminalTable(
     heads,
     rows.map((row) => [
       row.engine,
       row.perplexity.toFixed(4),
       row.nll.toFixed(6),
+      row.bitsPerByte?.toFixed(4) ?? DASH,
       String(row.tokens),
       String(row.window),
       String(row.stride),

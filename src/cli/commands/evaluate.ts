@@ -39,7 +39,10 @@ export function register(program: Command): void {
       signal: context.signal,
       onProgress: ({ done, total }) => context.progress.update("perplexity", done, total),
     });
-    const text = `perplexity ${result.perplexity.toFixed(4)} (mean NLL ${result.nll.toFixed(5)} over ${result.tokens} tokens)`;
+    const bits = result.bitsPerByte === null ? "" : `, ${result.bitsPerByte.toFixed(4)} bits per byte`;
+    const text =
+      `perplexity ${result.perplexity.toFixed(4)}${bits} ` +
+      `(mean NLL ${result.nll.toFixed(5)} over ${result.tokens} tokens)`;
     return { json: result, text };
   });
 }

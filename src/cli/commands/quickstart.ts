@@ -9,9 +9,9 @@ import { EspalierError } from "../../errors.js";
 import { evaluatePerplexity } from "../../evaluate/index.js";
 import { pull, pullSmolLm2 } from "../../pull/index.js";
 import { benchTable, perplexityTable, type ReportData } from "../../report/index.js";
+import { bundledTeacher, heldOutText } from "../bundled-teacher.js";
 import { formatBytes, formatCount } from "../format.js";
 import { engineDirectory } from "../open-engine.js";
-import { sampleText } from "../sample-text.js";
 import { benchReport, checkWritable, writeReportFiles } from "../report-data.js";
 import { action, type CommandContext } from "../run-command.js";
 import { pullHooks } from "./pull.js";
@@ -19,23 +19,29 @@ import { pullHooks } from "./pull.js";
 interface Options {
   model: string;
   out: string;
-  prompt: string;
+  prompt?: string;
 }
 
 const FORMATS = ["f32", "int8-w8a8"] as const;
 const WINDOW = 512;
 const EVALUATED_TOKENS = 4096;
+/** Prompts of the bench; the longest that the model's context leaves room for stands for longer ones. */
+const ISL = [128, 512] as const;
+const OSL = 32;
+const QUESTION = "In two sentences, what does a gardener do with an espalier?";
+/** For a model that does not chat. */
+const BEGINNING = "The people of the United States";
 /** INT8 may cost this much perplexity; beyond it the quickstart fails. */
 const LARGEST_LOSS = 0.03;
 
 export function register(program: Command): void {
   const command = program
     .command("quickstart")
-    .description("fetch a model, build f32 and INT8 engines, compare their quality and speed, write a report")
-    .option("--model <model>", "model directory, GGUF file or hub id", "smollm2")
+    .description("build f32 and INT8 engines of a model, compare their quality and speed, write a report")
+    .option("--model <model>", "model directory, GGUF file, hub id, or `teacher`, the bundled one", "teacher")
     .option("--out <dir>", "where the report goes", "runs/quickstart")
-    .option("--prompt <text>", "what to ask the model", "In two sentences, what does a gardener do with an espalier?")
-    .addHelpText("after", "\nExample:\n  npm start -- --model ./my-llama");
+    .option("--prompt <text>", "what to ask the model, or how the text begins that it goes on with")
+    .addHelpText("after", "\nExample:\n  npm start -- --model smollm2\n  npm start -- --model ./my-llama");
   action(command, async (context, options: Options) => {
     await checkWritable(join(options.out, "report.html"));
     const path = await findModel(options.model, context);
@@ -54,6 +60,7 @@ export function register(program: Command): void {
 
 async function findModel(model: string, context: CommandContext): Promise<string> {
   if (existsSync(model)) return model;
+  if (model === "teacher") return bundledTeacher;
   if (model !== "smollm2") return (await pull(model, pullHooks(context))).path;
   try {
     return (await pullSmolLm2(pullHooks(context))).path;
@@ -75,9 +82,10 @@ async function summary(path: string): Promise<string> {
 
 /** Perplexity and an answer of each engine, then both benched turn by turn. */
 async function measure(engines: string[], options: Options, context: CommandContext): Promise<ReportData> {
-  const text = await sampleText();
+  const text = await heldOutText();
   const perplexity: ReportData["perplexity"] = [];
   const answers: { engine: string; text: string }[] = [];
+  let prompt = options.prompt ?? "";
   for (const [index, directory] of engines.entries()) {
     const label = FORMATS[index] as string;
     await using engine = await Engine.load(directory, { contextTokens: Math.min(1024, await contextOf(directory)) });
@@ -94,14 +102,18 @@ async function measure(engines: string[], options: Options, context: CommandCont
       onProgress: ({ done, total }) => context.progress.update(`perplexity ${label}`, done, total),
     });
     perplexity.push({ ...result, engine: directory, corpus: text.name });
-    answers.push({ engine: directory, text: await answer(engine, options.prompt, context) });
+    const chats = engine.tokenizer.chatTemplate != null;
+    prompt = options.prompt ?? (chats ? QUESTION : BEGINNING);
+    answers.push({ engine: directory, text: await answer(engine, prompt, context) });
   }
   context.progress.say(perplexityTable(perplexity.map((row, i) => ({ ...row, engine: FORMATS[i] as string }))));
   for (const [i, { text: words }] of answers.entries()) context.progress.say(`${FORMATS[i]}: ${words}\n`);
-  const cells = await benchBoth(engines, context);
-  const data = await benchReport(engines, cells, commandsOf(engines, options));
+  const room = (await contextOf(engines[0] as string)) - OSL;
+  const isl = [...new Set(ISL.map((tokens) => Math.min(tokens, room)))];
+  const cells = await benchBoth(engines, isl, context);
+  const data = await benchReport(engines, cells, commandsOf(engines, isl, options));
   for (const [i, engine] of data.engines.entries()) engine.label = FORMATS[i] as string;
-  return { ...data, perplexity, samples: [{ prompt: options.prompt, answers }] };
+  return { ...data, perplexity, samples: [{ prompt, answers }] };
 }
 
 async function contextOf(directory: string): Promise<number> {
@@ -114,25 +126,27 @@ async function answer(engine: Engine, prompt: string, context: CommandContext): 
   return (await generation.result()).text.trim();
 }
 
-async function benchBoth([baseline, other]: string[], context: CommandContext): Promise<BenchCell[]> {
+async function benchBoth(engines: string[], isl: number[], context: CommandContext): Promise<BenchCell[]> {
+  const [baseline, other] = engines;
   const cells = await bench(baseline as string, {
     compare: other as string,
-    isl: [128, 512],
-    osl: [32],
+    isl,
+    osl: [OSL],
     batch: [1],
     repeats: 3,
     maxAttempts: 1,
     signal: context.signal,
-    onProgress: ({ done, total, isl, osl }) => context.progress.update("bench", done, total, `ISL ${isl} OSL ${osl}`),
+    onProgress: ({ done, total, isl: tokens }) =>
+      context.progress.update("bench", done, total, `ISL ${tokens} OSL ${OSL}`),
   });
   context.progress.say(benchTable(cells, (directory) => (directory === baseline ? FORMATS[0] : FORMATS[1])));
   return cells;
 }
 
-function commandsOf(engines: string[], options: Options): string[] {
+function commandsOf(engines: string[], isl: number[], options: Options): string[] {
   return [
-    `npm start${options.model === "smollm2" ? "" : ` -- --model ${options.model}`}`,
-    `npx espalier bench ${engines[0]} --compare ${engines[1]} --isl 128,512 --osl 32 --repeats 3`,
+    `npm start${options.model === "teacher" ? "" : ` -- --model ${options.model}`}`,
+    `npx espalier bench ${engines[0]} --compare ${engines[1]} --isl ${isl.join()} --osl ${OSL} --repeats 3`,
   ];
 }
 

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { trainTokenizer } from "../../data/index.js";
 import { formatBytes } from "../format.js";
-import { positiveNumber, wholeNumber } from "../options.js";
+import { collect, positiveNumber, wholeNumber } from "../options.js";
 import { action } from "../run-command.js";
 
 interface Options {
@@ -11,6 +11,7 @@ interface Options {
   out: string;
   special: string;
   minFrequency: number;
+  exclude: string[];
   jsonKey: string;
   maxBadLines: number;
 }
@@ -29,6 +30,7 @@ export function register(program: Command): void {
     .requiredOption("--out <dir>", "directory to make; must not exist")
     .option("--special <tokens>", "comma-separated; the first one begins and ends texts", "<|endoftext|>")
     .option("--min-frequency <n>", "leave pairs of tokens alone that are seen less often", positiveNumber, 1)
+    .option("--exclude <name>", "leave out files of this name; * stands for any characters (repeatable)", collect, [])
     .option("--json-key <field>", "field of JSON lines, column of parquet", "text")
     .option("--max-bad-lines <n>", "leave out so many lines that hold no text; one more is an error", wholeNumber, 0);
   command.addHelpText("after", EXAMPLE);

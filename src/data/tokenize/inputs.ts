@@ -6,6 +6,7 @@ import { readdir, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { EspalierError } from "../../errors.js";
+import { matchesPattern } from "../../model/name-pattern.js";
 
 export type InputKind = "text" | "jsonl" | "parquet";
 
@@ -31,14 +32,21 @@ const KINDS: ReadonlyMap<string, InputKind> = new Map([
 const NOT_IN_DIRECTORIES = [".json"];
 const NPM = "npm:";
 
-/** Files, directories and "npm:PACKAGE", each in the order given; a directory's files by name, numbers as numbers. */
-export async function findInputs(paths: readonly string[]): Promise<InputFile[]> {
+/**
+ * Files, directories and "npm:PACKAGE", each in the order given; a directory's files by name, numbers as numbers, but
+ * those whose name an `exclude` pattern matches ("*" stands for any characters).
+ */
+export async function findInputs(paths: readonly string[], exclude: readonly string[] = []): Promise<InputFile[]> {
   if (paths.length === 0) throw new EspalierError("ERR_ARGUMENT", "inputs: expected files or directories, found none");
   const found: InputFile[] = [];
   for (const path of paths) {
-    const files = await expand(path.startsWith(NPM) ? await packageData(path.slice(NPM.length)) : path);
+    const opened = await expand(path.startsWith(NPM) ? await packageData(path.slice(NPM.length)) : path);
+    const files = opened.filter((file) => !exclude.some((pattern) => matchesPattern(pattern, basename(file.path))));
     if (files.length === 0)
-      throw new EspalierError("ERR_DATA_INPUT", `${path}: expected text, JSON lines or parquet files, found none`);
+      throw new EspalierError(
+        "ERR_DATA_INPUT",
+        `${path}: expected text, JSON lines or parquet files, found none${opened.length > 0 ? " that exclude leaves" : ""}`,
+      );
     found.push(...files);
   }
   return found;

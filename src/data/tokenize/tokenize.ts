@@ -22,6 +22,8 @@ import { tokenizerSourceOf } from "./tokenizer-source.js";
 export interface TokenizeOptions {
   /** Text, JSON lines (both also .gz), parquet, directories of these, "npm:PACKAGE". */
   inputs: readonly string[];
+  /** Files left out, by name; "*" stands for any characters. Default: none. */
+  exclude?: readonly string[];
   /** Model directory, tokenizer.json, GGUF file, or a source. */
   tokenizer: string | TokenizerSource;
   /** Directory to make; must not exist. */
@@ -89,7 +91,7 @@ interface Job {
  */
 export async function tokenizeCorpus(options: TokenizeOptions): Promise<TokenizeReport> {
   const started = performance.now();
-  const inputs = await findInputs(options.inputs);
+  const inputs = await findInputs(options.inputs, options.exclude);
   const total = inputs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const threads = new TokenizingThreads(workersOf(options));
   const stop = (): void => threads.end();

@@ -16,6 +16,8 @@ import type { CountedChunk, TrainTokenizerOperations } from "./worker.js";
 export interface TrainTokenizerOptions {
   /** Text, JSON lines (both also .gz), parquet, directories of these, "npm:PACKAGE". */
   inputs: readonly string[];
+  /** Files left out, by name; "*" stands for any characters. Default: none. */
+  exclude?: readonly string[];
   /** Tokens, special ones and the 256 bytes included. A small corpus may give fewer. */
   vocabSize: number;
   /** Directory to make; must not exist. */
@@ -65,7 +67,7 @@ const MAX_VOCAB = 1 << 20;
 export async function trainTokenizer(options: TrainTokenizerOptions): Promise<TrainTokenizerReport> {
   const started = performance.now();
   const specialTokens = checkedTokens(options);
-  const inputs = await findInputs(options.inputs);
+  const inputs = await findInputs(options.inputs, options.exclude);
   const file = new URL("./worker.js", import.meta.url);
   const worker = new WorkerClient<TrainTokenizerOperations>(file, "tokenizer trainer");
   const stop = (): void => worker.abandon();

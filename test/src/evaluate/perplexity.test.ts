@@ -43,6 +43,14 @@ describe("evaluatePerplexity", () => {
     expect(await code(evaluatePerplexity(fakeEngine({ score }), { ids, window: 16 }))).toBe("ERR_NUMERIC");
   });
 
+  it("gives bits per byte of a text, whatever part of it was measured", async () => {
+    const text = "é".repeat(100); // 100 tokens, 200 bytes
+    for (const maxTokens of [100, 40]) {
+      const { nll, bitsPerByte } = await evaluatePerplexity(fakeEngine(), { text, window: 16, maxTokens });
+      expect(bitsPerByte).toBeCloseTo(nll / Math.LN2 / 2, 12);
+    }
+  });
+
   it("is exp of the mean over all predicted tokens, first tokens of windows left out", async () => {
     const engine = fakeEngine();
     const report = await evaluatePerplexity(engine, { ids, window: 16 });
@@ -50,6 +58,7 @@ describe("evaluatePerplexity", () => {
     expect(report).toEqual({
       perplexity: Math.exp(report.nll),
       nll: report.nll,
+      bitsPerByte: null,
       tokens: 90,
       windows: 6,
       window: 16,

@@ -107,6 +107,7 @@ export function sampleReport(change: Partial<ReportData> = {}): ReportData {
     corpus: "Moby-Dick, chapters 1 to 5",
     perplexity: value,
     nll: Math.log(value),
+    bitsPerByte: null,
     tokens: 19_929,
     windows: 39,
     window: 512,
