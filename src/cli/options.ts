@@ -37,6 +37,18 @@ export function idList(text: string): number[] {
   return text.split(",").map((item) => wholeNumber(item.trim()));
 }
 
+/** "-1:-1,13:29": layers of student and teacher, -1 for the embedding. */
+export function layerPairs(text: string): [number, number][] {
+  return text.split(",").map((item) => {
+    const [, student, teacher] = /^\s*(-1|\d{1,6}):(-1|\d{1,6})\s*$/.exec(item) ?? [];
+    if (student === undefined || teacher === undefined)
+      throw new InvalidArgumentError(
+        'expected pairs STUDENT:TEACHER of layers from 0, -1 the embedding: "-1:-1,13:29".',
+      );
+    return [Number(student), Number(teacher)];
+  });
+}
+
 /** Collects repeated options. */
 export function collect(value: string, earlier: string[] | undefined): string[] {
   return [...(earlier ?? []), value];

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { EspalierError } from "../errors.js";
 import { parseFields } from "../model/parse-fields.js";
-import type { LossTerm } from "./native-trainer.js";
+import { lossDefaults, lossFields, resolveLossOptions, type ResolvedLossOptions } from "./losses.js";
 import { scheduleNames, type Schedule } from "./schedule.js";
 
 const count = z.number().int().min(1);
@@ -75,15 +75,7 @@ const schema = z.strictObject({
   loraTargets: z.array(z.string().min(1)).min(1).default(["q_proj", "k_proj", "v_proj", "o_proj"]),
   /** Names of weights that stay as they are; `*` stands for any characters. */
   freeze: z.array(z.string().min(1)).default([]),
-  /** Model whose logits are learned from. */
-  teacher: path.optional(),
-  /** Weight of the divergence from the teacher's logits. */
-  kdWeight: notNegative.default(1),
-  /** Weight of the cross-entropy with the data. Default: 1, with a teacher 0. */
-  ceWeight: notNegative.optional(),
-  temperature: z.number().positive().default(1),
-  /** The teacher's largest logits compared; 0: all. */
-  topK: countOrNone.default(0),
+  ...lossFields,
   /** What the finished model's weights are written in. */
   dtype: z.enum(["f32", "f16", "bf16"]).default("f32"),
   /** Updates skipped in a row, or steps far above a guess, that end the run. */
@@ -106,20 +98,18 @@ export type ResolvedTrainOptions = z.output<typeof schema> & {
   minLr: number;
   decaySteps: number;
   loraAlpha: number;
-  ceWeight: number;
-};
+} & ResolvedLossOptions;
 
 /** Checked and filled in; ERR_ARGUMENT names the option. */
 export function resolveTrainOptions(given: unknown): ResolvedTrainOptions {
   const parsed = parseFields(schema, given, { code: "ERR_ARGUMENT", where: "train" });
-  const { globalBatch, steps, schedule, warmup, lr, teacher } = parsed;
+  const { globalBatch, steps, schedule, warmup, lr } = parsed;
   const options: ResolvedTrainOptions = {
-    ...parsed,
+    ...resolveLossOptions(parsed),
     microBatch: parsed.microBatch ?? largestDivisor(globalBatch, 8),
     minLr: parsed.minLr ?? lr / 10,
     decaySteps: parsed.decaySteps ?? (schedule === "wsd" ? Math.ceil((steps - warmup) / 10) : steps),
     loraAlpha: parsed.loraAlpha ?? 2 * parsed.loraRank,
-    ceWeight: parsed.ceWeight ?? (teacher === undefined ? 1 : 0),
   };
   checkModel(options);
   checkNumbers(options);
@@ -137,16 +127,13 @@ function refuse(message: string): never {
 }
 
 function checkModel(options: ResolvedTrainOptions): void {
-  const { model, config, tokenizer, teacher, kdWeight, ceWeight, resume, overwrite } = options;
+  const { model, config, tokenizer, resume, overwrite } = options;
   if ((model === undefined) === (config === undefined))
     refuse(
       `model, config: expected one of them, found ${model === undefined ? "neither" : "both"}: a model to go on with, or the config of a new one`,
     );
   if (tokenizer !== undefined && config === undefined)
     refuse("tokenizer: only a new model (config) takes another's tokenizer; this model has its own");
-  if (teacher === undefined && ceWeight === 0) refuse("ceWeight: expected more than 0 without a teacher, found 0");
-  if (teacher !== undefined && ceWeight === 0 && kdWeight === 0)
-    refuse("kdWeight, ceWeight: expected one of them above 0, found 0 and 0");
   if (overwrite && !resume) refuse("overwrite, resume: expected one of --overwrite and --no-resume, found both");
 }
 
@@ -170,12 +157,6 @@ export function scheduleOf(options: ResolvedTrainOptions): Schedule {
   return { name: schedule, peak: lr, minimum: minLr, warmupSteps: warmup, steps, decaySteps };
 }
 
-/** Cross-entropy is kept at weight 0 beside a teacher's term: it is reported. */
-export function lossTerms({ teacher, ceWeight, kdWeight, temperature, topK }: ResolvedTrainOptions): LossTerm[] {
-  const data: LossTerm = { kind: "cross_entropy", weight: ceWeight };
-  return teacher === undefined ? [data] : [data, { kind: "kl", weight: kdWeight, temperature, topK }];
-}
-
 /** Options that neither change the weights nor stand for files, whose content is compared instead. */
 const FREE = [
   "model",
@@ -197,5 +178,7 @@ const FREE = [
 
 /** What must be the same when a run is resumed. */
 export function boundOptions(options: ResolvedTrainOptions): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).filter(([key]) => !(FREE as readonly string[]).includes(key)));
+  const before: Record<string, unknown> = lossDefaults;
+  const entries = Object.entries(options).filter(([key, value]) => !(key in before && before[key] === value));
+  return Object.fromEntries(entries.filter(([key]) => !(FREE as readonly string[]).includes(key)));
 }

@@ -4,9 +4,9 @@
  */
 import { throwIfAborted } from "../abort.js";
 import { EspalierError } from "../errors.js";
-import { lossTerms, scheduleOf, type ResolvedTrainOptions } from "./config.js";
-import { LossSums, lossMetrics } from "./metrics.js";
-import type { NativeTrainer, TrainBatch, UpdateResult } from "./native-trainer.js";
+import { scheduleOf, type ResolvedTrainOptions } from "./config.js";
+import { LossSums, lossMetrics, validationMetrics, type ValidationMetrics } from "./metrics.js";
+import type { LossTerm, NativeTrainer, TrainBatch, UpdateResult } from "./native-trainer.js";
 import type { RunLog, StepMetrics } from "./run-log.js";
 import type { RunProgress } from "./run-state.js";
 import { sequencesPerRank, type Ranks } from "./ranks.js";
@@ -31,6 +31,7 @@ export type LoopEvent =
 
 export interface Loop {
   options: ResolvedTrainOptions;
+  losses: readonly LossTerm[];
   trainer: NativeTrainer;
   ranks: Ranks;
   data: TrainingData;
@@ -92,7 +93,7 @@ async function trainStep(loop: Loop): Promise<StepMetrics> {
     step,
     samples: progress.consumedSamples,
     tokens: progress.consumedTokens,
-    ...lossMetrics(sums, lossTerms(options)),
+    ...lossMetrics(sums, loop.losses),
     learning_rate: rate,
     grad_norm: Number.isFinite(update.gradNorm) ? update.gradNorm : null,
     tokens_per_second: Math.round((options.globalBatch * options.seqLength) / seconds),
@@ -135,11 +136,11 @@ async function applyUpdate({ options, trainer }: Loop, tokens: number, rate: num
 }
 
 /** Average loss over the first `limitValBatches` global batches of the validation split, always the same. */
-async function validate(loop: Loop): Promise<Pick<StepMetrics, "val_loss" | "val_lm_loss">> {
+async function validate(loop: Loop): Promise<Partial<ValidationMetrics>> {
   const { options, trainer, ranks, data, progress } = loop;
   const total = Math.min(data.validation?.length ?? 0, options.limitValBatches * options.globalBatch);
   if (data.validation === null || total === 0) return {};
-  const sums = LossSums.of(lossTerms(options));
+  const sums = LossSums.of(loop.losses);
   const stride = options.microBatch * ranks.size;
   for (let begin = ranks.rank * options.microBatch; begin < total; begin += stride) {
     const batch = await data.validation.batch(begin, Math.min(options.microBatch, total - begin));
@@ -147,11 +148,12 @@ async function validate(loop: Loop): Promise<Pick<StepMetrics, "val_loss" | "val
     loop.onProgress?.({ kind: "validation", done: Math.min(total, begin + stride), total });
   }
   await sums.addRanks(ranks);
-  const { loss, lm_loss } = lossMetrics(sums, lossTerms(options));
+  const metrics = validationMetrics(sums, loop.losses);
+  const { val_loss: loss } = metrics;
   progress.valLoss = loss;
   if (loss !== null && (progress.best === null || loss < progress.best.valLoss))
     progress.best = { step: progress.step, valLoss: loss };
-  return { val_loss: loss, ...(lm_loss === undefined ? {} : { val_lm_loss: lm_loss }) };
+  return metrics;
 }
 
 /** ERR_TRAIN_DIVERGED after `maxSkipped` steps in a row that were skipped, or far worse than a guess. */

@@ -41,7 +41,7 @@ export class LossSums {
   }
 }
 
-type LossMetrics = Pick<StepMetrics, "loss" | "lm_loss" | "kd_loss" | "logits_loss" | "intermediate_loss">;
+export type LossMetrics = Pick<StepMetrics, "loss" | "lm_loss" | "kd_loss" | "logits_loss" | "intermediate_loss">;
 
 /** `loss` is what is trained on; its parts are told where there are several. */
 export function lossMetrics(sums: LossSums, terms: readonly LossTerm[]): LossMetrics {
@@ -57,4 +57,12 @@ export function lossMetrics(sums: LossSums, terms: readonly LossTerm[]): LossMet
     ...(logits.length > 0 ? { logits_loss: sums.mean(...logits) } : {}),
     ...(hidden.length > 0 ? { intermediate_loss: sums.mean(...hidden) } : {}),
   };
+}
+
+export type ValidationMetrics = { [Name in keyof LossMetrics as `val_${Name}`]: LossMetrics[Name] };
+
+/** The same of a validation. */
+export function validationMetrics(sums: LossSums, terms: readonly LossTerm[]): ValidationMetrics {
+  const named = Object.entries(lossMetrics(sums, terms)).map(([name, value]) => [`val_${name}`, value]);
+  return Object.fromEntries(named) as ValidationMetrics;
 }

@@ -46,6 +46,37 @@ export async function openModelSource({ model, config, tokenizer }: SourceOption
   };
 }
 
+/** The model that is learned from; the caller closes `checkpoint`. ERR_ARGUMENT: it does not fit the student. */
+export async function openTeacher(
+  path: string,
+  source: ModelSource,
+  options: ResolvedTrainOptions,
+): Promise<ModelSource> {
+  const teacher = await openModelSource({ model: path, config: undefined, tokenizer: undefined });
+  try {
+    const [own, others] = [source.checkpoint.spec.vocabSize, teacher.checkpoint.spec.vocabSize];
+    if (own !== others)
+      throw new EspalierError(
+        "ERR_ARGUMENT",
+        `train: teacher: expected a vocabulary of ${own}, found ${others} (${path})`,
+      );
+    checkLength(teacher.checkpoint, options);
+    return teacher;
+  } catch (error) {
+    teacher.checkpoint.close();
+    throw error;
+  }
+}
+
+/** ERR_ARGUMENT: sequences longer than the model has positions. */
+export function checkLength({ spec, path }: Checkpoint, { seqLength }: ResolvedTrainOptions): void {
+  if (seqLength > spec.maxPositions)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `train: seqLength: expected at most the ${spec.maxPositions} positions of ${path}, found ${seqLength}`,
+    );
+}
+
 /** A model that has all its weights. */
 export async function openWhole(path: string): Promise<Checkpoint> {
   const checkpoint = await openCheckpoint(path);

@@ -20,6 +20,9 @@ const FACTS: readonly [string, string][] = [
   ["model", "Model"],
   ["config", "New model"],
   ["teacher", "Teacher"],
+  ["kdLoss", "Logits loss"],
+  ["temperature", "Temperature"],
+  ["intermediateLoss", "Intermediate loss"],
   ["data", "Data"],
   ["steps", "Steps"],
   ["globalBatch", "Global batch"],
@@ -136,6 +139,7 @@ function factsOf(options: Record<string, unknown>): TrainingRun["facts"] {
   const facts: TrainingRun["facts"] = {};
   for (const [key, name] of FACTS) {
     const value = options[key];
+    if (key === "temperature" && options["teacher"] === undefined) continue;
     if (typeof value === "string" || (typeof value === "number" && !(key === "loraRank" && value === 0)))
       facts[name] = value;
   }

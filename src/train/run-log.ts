@@ -18,13 +18,19 @@ export interface StepMetrics {
   loss: number | null;
   /** Cross-entropy alone, where there are other terms. */
   lm_loss?: number | null;
-  /** With a teacher: everything, as Megatron's balancer calls it; its logit terms; its hidden-state terms. */
+  /**
+   * With a teacher: everything, as Megatron's balancer calls it; its logit term and its hidden-state term (summed over
+   * the pairs of layers), both before their weights.
+   */
   kd_loss?: number | null;
   logits_loss?: number | null;
   intermediate_loss?: number | null;
   val_loss?: number | null;
-  /** Cross-entropy of the validation, where there are other terms. */
+  /** Of the validation, as above. */
   val_lm_loss?: number | null;
+  val_kd_loss?: number | null;
+  val_logits_loss?: number | null;
+  val_intermediate_loss?: number | null;
   learning_rate: number;
   /** Before clipping; null: NaN or infinite. */
   grad_norm: number | null;
@@ -51,6 +57,9 @@ const TAGS: readonly [keyof StepMetrics, string][] = [
   ["intermediate_loss", "intermediate_loss"],
   ["val_loss", "val_loss"],
   ["val_lm_loss", "val_lm_loss"],
+  ["val_kd_loss", "val_kd_loss"],
+  ["val_logits_loss", "val_logits_loss"],
+  ["val_intermediate_loss", "val_intermediate_loss"],
   ["learning_rate", "learning-rate"],
   ["grad_norm", "grad-norm"],
   ["tokens_per_second", "tokens/s"],

@@ -18,19 +18,14 @@ import {
   saveCheckpoint,
   type SavedCheckpoint,
 } from "./checkpoint-files.js";
-import {
-  boundOptions,
-  lossTerms,
-  resolveTrainOptions,
-  type ResolvedTrainOptions,
-  type TrainOptions,
-} from "./config.js";
+import { boundOptions, resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./config.js";
 import { runSteps, type LoopEvent, type TrainingData } from "./loop.js";
-import { frozenNames, openModelSource, openWhole, sourceName, trainerModel, type ModelSource } from "./model-source.js";
-import type { NativeTrainer, TrainerConfig } from "./native-trainer.js";
+import { lossTerms } from "./losses.js";
+import { checkLength, openModelSource, openTeacher, openWhole, sourceName, type ModelSource } from "./model-source.js";
+import type { NativeTrainer } from "./native-trainer.js";
 import { defaultParts, type TrainParts } from "./parts.js";
 import { writeRunReport } from "./report.js";
-import { alone, announce, isLead, sequencesPerRank, type Ranks } from "./ranks.js";
+import { alone, announce, isLead, sequencesPerRank } from "./ranks.js";
 import { checkRunDirectory, runPaths, withRunDirectory, type RunPaths } from "./run-directory.js";
 import { RunLog } from "./run-log.js";
 import {
@@ -41,6 +36,7 @@ import {
   type RunIdentity,
   type RunProgress,
 } from "./run-state.js";
+import { trainerConfig, type TrainerInputs } from "./trainer-config.js";
 
 export type TrainProgress =
   | LoopEvent
@@ -103,10 +99,11 @@ export async function trainWith(given: TrainOptions, hooks: TrainHooks, parts: T
   const teacher = options.teacher === undefined ? null : await openTeacher(options.teacher, source, options);
   await using _teacher = teacher?.checkpoint ?? null;
   checkLength(source.checkpoint, options);
+  const losses = lossTerms(options, source.checkpoint.spec, teacher?.checkpoint.spec ?? null);
   const data = await parts.openData(options, source.checkpoint, hooks);
   try {
     const identity = { ...identityOf(options, source, teacher, data), worldSize: ranks.size };
-    const run = { options, hooks, parts, ranks, source, teacher, data, identity };
+    const run = { options, hooks, parts, ranks, source, teacher, losses, data, identity };
     if (!isLead(ranks)) return await followIn({ ...run, hooks: quiet(hooks), paths: runPaths(options.out) });
     return await withRunDirectory(options, hooks.signal, (paths) => runIn({ ...run, paths }));
   } catch (error) {
@@ -114,31 +111,6 @@ export async function trainWith(given: TrainOptions, hooks: TrainHooks, parts: T
   } finally {
     await data.close();
   }
-}
-
-async function openTeacher(path: string, source: ModelSource, options: ResolvedTrainOptions): Promise<ModelSource> {
-  const teacher = await openModelSource({ model: path, config: undefined, tokenizer: undefined });
-  try {
-    const [own, others] = [source.checkpoint.spec.vocabSize, teacher.checkpoint.spec.vocabSize];
-    if (own !== others)
-      throw new EspalierError(
-        "ERR_ARGUMENT",
-        `train: teacher: expected a vocabulary of ${own}, found ${others} (${path})`,
-      );
-    checkLength(teacher.checkpoint, options);
-    return teacher;
-  } catch (error) {
-    teacher.checkpoint.close();
-    throw error;
-  }
-}
-
-function checkLength({ spec, path }: Checkpoint, { seqLength }: ResolvedTrainOptions): void {
-  if (seqLength > spec.maxPositions)
-    throw new EspalierError(
-      "ERR_ARGUMENT",
-      `train: seqLength: expected at most the ${spec.maxPositions} positions of ${path}, found ${seqLength}`,
-    );
 }
 
 function identityOf(
@@ -157,13 +129,9 @@ function identityOf(
   };
 }
 
-interface Run {
-  options: ResolvedTrainOptions;
+interface Run extends TrainerInputs {
   hooks: TrainHooks;
   parts: TrainParts;
-  ranks: Ranks;
-  source: ModelSource;
-  teacher: ModelSource | null;
   data: TrainingData;
   identity: RunIdentity;
   paths: RunPaths;
@@ -218,7 +186,7 @@ async function newestState(run: Run): Promise<(SavedCheckpoint & { state: Checkp
 }
 
 async function trainSteps(run: Run): Promise<{ progress: RunProgress; resumedFrom: number | null }> {
-  const { options, hooks, parts, ranks, source, data, paths, identity } = run;
+  const { options, hooks, parts, ranks, source, losses, data, paths, identity } = run;
   const trainer = parts.createTrainer(trainerConfig(run));
   try {
     const state = await restore(run, trainer);
@@ -236,7 +204,7 @@ async function trainSteps(run: Run): Promise<{ progress: RunProgress; resumedFro
       const { signal, onProgress } = hooks;
       if (data.validation === null && options.limitValBatches > 0) onProgress?.({ kind: "noValidation" });
       const resumedFrom = state === null ? null : state.progress.step;
-      await runSteps({ options, trainer, ranks, data, log, progress, guessLoss, save, signal, onProgress });
+      await runSteps({ options, losses, trainer, ranks, data, log, progress, guessLoss, save, signal, onProgress });
       return { progress, resumedFrom };
     } finally {
       await log?.close();
@@ -244,29 +212,6 @@ async function trainSteps(run: Run): Promise<{ progress: RunProgress; resumedFro
   } finally {
     await trainer.close();
   }
-}
-
-function trainerConfig({ options, ranks, source, teacher }: Run): TrainerConfig {
-  const { loraRank, loraAlpha, loraTargets } = options;
-  return {
-    model: trainerModel(source.checkpoint),
-    ...(teacher === null ? {} : { teacher: trainerModel(teacher.checkpoint) }),
-    losses: lossTerms(options),
-    maxSequences: options.microBatch,
-    sequenceLength: options.seqLength,
-    activationCheckpointing: options.checkpointActivations,
-    activationDtype: options.activations,
-    beta1: options.beta1,
-    beta2: options.beta2,
-    epsilon: options.epsilon,
-    frozen: frozenNames(options.freeze, source.checkpoint),
-    ...(loraRank === 0 ? {} : { lora: { rank: loraRank, alpha: loraAlpha, targets: loraTargets } }),
-    dataParallel: ranks.size > 1,
-    initSeed: options.seed,
-    initStd: source.initStd,
-    threads: options.threads ?? 0,
-    isa: options.isa,
-  };
 }
 
 /** Puts the newest whole checkpoint into the trainer; null when there is none. Damaged ones are told and passed over. */

@@ -3,7 +3,7 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { readTrainRecipe, train, type TrainOptions, type TrainProgress, type TrainResult } from "../../train/index.js";
 import { formatCount } from "../format.js";
-import { collect, positiveNumber, realNumber, wholeNumber } from "../options.js";
+import { collect, layerPairs, positiveNumber, realNumber, wholeNumber } from "../options.js";
 import { action, type CommandContext } from "../run-command.js";
 
 /** Flags by topic: flag, what it says, parser. Defaults are those of the schema in src/train/config.ts. */
@@ -53,11 +53,23 @@ const flags: readonly Flag[] = [
   ["--lora-alpha <x>", "their scale times the rank (default: twice the rank)", realNumber],
   ["--lora-targets <roles>", "layers that get them (default: q_proj,k_proj,v_proj,o_proj)", names],
   ["--freeze <pattern>", "leave weights of this name as they are; * stands for any characters (repeatable)", collect],
-  ["--teacher <model>", "model whose logits are learned from"],
-  ["--kd-weight <x>", "weight of the divergence from the teacher (default: 1)", realNumber],
-  ["--ce-weight <x>", "weight of the cross-entropy (default: 1; with a teacher 0)", realNumber],
+  ["--teacher <model>", "model that is learned from"],
+  ["--ce-weight <x>", "weight of the cross-entropy with the data (default: 1; with a teacher 0)", realNumber],
+  ["--kd-loss <kind>", "of the logits: kl, reverse-kl, jsd, mse or cosine (default: kl)"],
+  ["--kd-weight <x>", "its weight (default: 1)", realNumber],
   ["--temperature <x>", "of both models' logits (default: 1)", realNumber],
+  ["--temperature-squared", "multiply the logits' loss by the temperature squared"],
+  ["--jsd-beta <x>", "the teacher's part of jsd's mixture (default: 0.5)", realNumber],
   ["--top-k <n>", "the teacher's largest logits compared; 0: all (default: 0)", wholeNumber],
+  ["--intermediate-loss <kind>", "of hidden states: mse, cosine or squarehead; widths that differ get a projection"],
+  ["--intermediate-weight <x>", "its weight (default: 1)", realNumber],
+  ["--intermediate-balance <kind>", "dynamic: scaled to the logits' loss; or static (default: dynamic)"],
+  [
+    "--intermediate-layer-pairs <pairs>",
+    "STUDENT:TEACHER,... outputs of layers from 0, -1: embedding (default: each its own; depths that differ: the embedding " +
+      "and the third from the end)",
+    layerPairs,
+  ],
   ["--dtype <dtype>", "f32, f16 or bf16: weights of the finished model (default: f32)"],
   ["--max-skipped <n>", "updates skipped in a row that end the run (default: 10)", positiveNumber],
   ["--threads <n>", "threads (default: physical cores, or ESPALIER_THREADS)", positiveNumber],

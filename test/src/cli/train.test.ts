@@ -83,6 +83,20 @@ describe("espalier train", () => {
     expect(JSON.parse(wrong.stdout)).toMatchObject({ error: { code: "ERR_RECIPE" } });
   });
 
+  it("learns from a teacher's logits and hidden states", async () => {
+    const out = join(root, "student");
+    const losses = ["--kd-loss", "jsd", "--jsd-beta", "0.3", "--temperature", "2", "--temperature-squared"];
+    losses.push("--intermediate-loss", "cosine", "--intermediate-balance", "static", "--intermediate-weight", "0.5");
+    losses.push("--intermediate-layer-pairs", "-1:-1,1:1", "--teacher", join(whole, "model"), "--out", out);
+    const { status, stderr } = await espalier([...command, ...losses, "--steps", "12"]);
+    expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
+    const { loss, logits_loss = NaN, intermediate_loss = NaN } = metricsOf(out).at(-1) ?? {};
+    expect(loss).toBeCloseTo(4 * (logits_loss ?? NaN) + 0.5 * (intermediate_loss ?? NaN), 4);
+    const recipe = readFileSync(join(out, "recipe.yaml"), "utf8");
+    expect(recipe).toContain("intermediateLoss: cosine");
+    expect((await espalier(["train", "--recipe", join(out, "recipe.yaml"), "--out", out])).status).toBe(0);
+  });
+
   it("draws several runs on one page, from their directories or a report.json", async () => {
     const page = join(root, "curves.html");
     const both = await espalier(["report", whole, join(root, "interrupted"), "--out", page]);
@@ -99,6 +113,9 @@ describe("espalier train", () => {
     const cases: [string[], number, string][] = [
       [["--micro-batch", "3"], 2, "ERR_ARGUMENT"],
       [["--lr", "fast"], 2, "ERR_USAGE"],
+      [["--intermediate-layer-pairs", "1-2"], 2, "ERR_USAGE"],
+      [["--intermediate-layer-pairs", "1:1"], 2, "ERR_ARGUMENT"],
+      [["--kd-loss", "kld"], 2, "ERR_ARGUMENT"],
       [["--data", join(root, "nowhere")], 1, "ERR_DATA"],
       [["--config", join(root, "nowhere.yaml")], 1, "ERR_FILE_OPEN"],
       [["--tokenizer", root], 1, "ERR_TOKENIZER_MISSING"],

@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StepMetrics } from "../../../src/train/run-log.js";
-import type { TrainOptions } from "../../../src/train/index.js";
+import { train, type TrainOptions } from "../../../src/train/index.js";
 import { trainWith, type TrainHooks, type TrainResult } from "../../../src/train/train.js";
-import { tinyConfig } from "../../model-files.js";
+import { coded, tinyConfig } from "../../model-files.js";
 import { toyParts, type ToyOptions, type ToyParts } from "./toy-trainer.js";
 
 export const smallRun = {
@@ -54,4 +54,27 @@ export function weightsOf(run: string): Record<string, string> {
 
 export function checkpointsOf(run: string): string[] {
   return readdirSync(join(run, "checkpoints")).sort();
+}
+
+/**
+ * Of a run of 12 steps with the native trainer: stopped after steps 4 and 8 and started again, it leaves what an
+ * undisturbed one does. `${path} whole` is that one.
+ */
+export async function expectExactResume(options: Omit<TrainOptions, "out">, path: string): Promise<void> {
+  const [whole, stopped] = [`${path} whole`, `${path} stopped`];
+  const undisturbed = await train({ ...options, out: whole });
+  for (const stopAt of [3, 7]) {
+    const controller = new AbortController();
+    const onProgress = (event: { kind: string; step?: number }): void => {
+      if (event.kind === "step" && event.step === stopAt) controller.abort();
+    };
+    const hooks = { signal: controller.signal, onProgress };
+    await expect(train({ ...options, out: stopped }, hooks)).rejects.toThrow(coded("ERR_ABORTED"));
+  }
+  const { resumedFrom, loss } = await train({ ...options, out: stopped });
+  expect({ resumedFrom, loss }).toEqual({ resumedFrom: 8, loss: undisturbed.loss });
+  expect(lastingMetrics(stopped)).toEqual(lastingMetrics(whole));
+  const last = join("checkpoints", "step_0000012", "trainer.safetensors");
+  for (const file of [join("model", "model.safetensors"), last])
+    expect(weightsOf(stopped)[file]).toBe(weightsOf(whole)[file]);
 }

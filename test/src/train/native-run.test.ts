@@ -3,9 +3,8 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { openCheckpoint, readTensor } from "../../../src/checkpoint/index.js";
 import { train, type TrainOptions } from "../../../src/train/index.js";
-import { coded } from "../../model-files.js";
 import { temporaryDirectory } from "../../temporary.js";
-import { lastingMetrics, metricsOf, weightsOf } from "./fixtures.js";
+import { expectExactResume, metricsOf } from "./fixtures.js";
 import { writeTinyYaml, writeTokenData } from "./token-data.js";
 
 let root: string;
@@ -61,29 +60,7 @@ function isSame(a: Float32Array, b: Float32Array): boolean {
 }
 
 describe.each(Object.entries(kinds))("training %s", (name, options) => {
-  const place = (what: string): string => join(root, `${name} ${what}`);
-
-  it("is exact after it was stopped", async () => {
-    const whole = await train({ ...common, ...options(), out: place("whole") });
-    for (const stopAt of [3, 7]) {
-      const controller = new AbortController();
-      const onProgress = (event: { kind: string; step?: number }): void => {
-        if (event.kind === "step" && event.step === stopAt) controller.abort();
-      };
-      const hooks = { signal: controller.signal, onProgress };
-      await expect(train({ ...common, ...options(), out: place("stopped") }, hooks)).rejects.toThrow(
-        coded("ERR_ABORTED"),
-      );
-    }
-    const { resumedFrom, loss } = await train({ ...common, ...options(), out: place("stopped") });
-    expect(resumedFrom).toBe(8);
-    expect(loss).toBe(whole.loss);
-    expect(lastingMetrics(place("stopped"))).toEqual(lastingMetrics(place("whole")));
-    const [stopped, undisturbed] = [weightsOf(place("stopped")), weightsOf(place("whole"))];
-    expect(stopped[join("model", "model.safetensors")]).toBe(undisturbed[join("model", "model.safetensors")]);
-    const last = join("checkpoints", "step_0000012", "trainer.safetensors");
-    expect(stopped[last]).toBe(undisturbed[last]);
-  });
+  it("is exact after it was stopped", () => expectExactResume({ ...common, ...options() }, join(root, name)));
 });
 
 describe("what training changes", () => {

@@ -22,25 +22,23 @@ export async function writeTokenData(directory: string, documents = 300): Promis
   return prefix;
 }
 
-/** A new model for it, as YAML; the path. */
+/** A new model for it. */
+export const tinyFields = {
+  model_type: "llama",
+  vocab_size: 32,
+  hidden_size: 32,
+  intermediate_size: 64,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  max_position_embeddings: 64,
+  tie_word_embeddings: true,
+};
+
+/** The same as YAML; the path. */
 export function writeTinyYaml(directory: string): string {
   const path = join(directory, "tiny.yaml");
-  const fields = {
-    model_type: "llama",
-    vocab_size: 32,
-    hidden_size: 32,
-    intermediate_size: 64,
-    num_hidden_layers: 2,
-    num_attention_heads: 4,
-    num_key_value_heads: 2,
-    max_position_embeddings: 64,
-    tie_word_embeddings: true,
-  };
-  writeFileSync(
-    path,
-    Object.entries(fields)
-      .map(([key, value]) => `${key}: ${value}\n`)
-      .join(""),
-  );
+  const lines = Object.entries(tinyFields).map(([key, value]) => `${key}: ${value}\n`);
+  writeFileSync(path, lines.join(""));
   return path;
 }
