@@ -1,11 +1,11 @@
 /** `mpirun -n 2 espalier train` against the same command alone. */
-import { cpSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openCheckpoint, readTensor } from "../../../src/checkpoint/index.js";
 import { itWithMpi, mpirun } from "../../mpi.js";
 import { temporaryDirectory } from "../../temporary.js";
 import { lastingMetrics } from "../train/fixtures.js";
-import { writeTinyYaml, writeTokenData } from "../train/token-data.js";
+import { tinyFields, writeTinyYaml, writeTokenData } from "../train/token-data.js";
 import { espalier, main } from "./run.js";
 
 const directory = temporaryDirectory();
@@ -62,6 +62,34 @@ itWithMpi(
   },
   120_000,
 );
+
+itWithMpi("learns from a teacher's hidden states through one projection, as one process does", async () => {
+  const data = await writeTokenData(directory);
+  const common = ["--data", data, "--global-batch", "8", "--micro-batch", "2", "--seq-length", "32", "--lr", "1e-2"];
+  common.push("--split", "90,10,0", "--limit-val-batches", "3", "--threads", "1", "--json");
+  const config = join(directory, "teacher.json");
+  writeFileSync(
+    config,
+    JSON.stringify({ ...tinyFields, hidden_size: 48, num_attention_heads: 6, num_hidden_layers: 3 }),
+  );
+  const teacher = join(directory, "teacher");
+  expect((await espalier(["train", "--config", config, ...common, "--steps", "20", "--out", teacher])).status).toBe(0);
+  const student = (out: string): string[] => [
+    ...["train", "--config", writeTinyYaml(directory), ...common, "--steps", "12", "--teacher", join(teacher, "model")],
+    ...["--intermediate-loss", "cosine", "--ce-weight", "0.3", "--out", join(directory, out)],
+  ];
+  expect((await espalier(student("student alone"))).status).toBe(0);
+  await mpirun(2, [main, ...student("student together")]);
+  const [one, two] = ["student alone", "student together"].map((run) => lastingMetrics(join(directory, run)));
+  const figures = (lines: object[] | undefined): [string, number][] =>
+    (lines ?? []).flatMap((line, i) =>
+      Object.entries(line).map(([name, value]): [string, number] => [`${name} ${i}`, value as number]),
+    );
+  const others = new Map(figures(two));
+  expect(figures(one).map(([name]) => name)).toContain("val_intermediate_loss 11");
+  for (const [name, value] of figures(one))
+    expect([name, Math.abs(value - (others.get(name) ?? NaN)) < 1e-4]).toEqual([name, true]);
+});
 
 itWithMpi("refuses a global batch that cannot be shared out", async () => {
   const data = await writeTokenData(temporaryDirectory());
