@@ -6,7 +6,7 @@ import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { EspalierError } from "../errors.js";
 import { isRecord } from "../json.js";
 import { adaptTokenizerJson, type TokenizerJson } from "./adapt.js";
-import { ByteLevelEncoder } from "./byte-level/encoder.js";
+import { CorpusEncoder } from "./corpus/encoder.js";
 import { ChatRenderer } from "./chat-template.js";
 import type { ChatMessage, ChatTemplateOptions, TokenizerInfo } from "./messages.js";
 import type { TokenizerParts } from "./read-source.js";
@@ -28,7 +28,7 @@ const NO_FRAME: Frame = { before: new Int32Array(0), after: new Int32Array(0) };
 export class TokenizerCore {
   readonly info: TokenizerInfo;
   readonly #library: Library;
-  readonly #encoder: ByteLevelEncoder | null;
+  readonly #encoder: CorpusEncoder | null;
   #frame: Frame | "unknown" | null = null;
   /** Name of the source in errors. */
   readonly #where: string;
@@ -42,7 +42,7 @@ export class TokenizerCore {
     this.#where = parts.where;
     const json = adaptTokenizerJson(parts.tokenizerJson, parts.where);
     this.#library = createLibrary(json, parts);
-    this.#encoder = forCorpus ? ByteLevelEncoder.from(json) : null;
+    this.#encoder = forCorpus ? CorpusEncoder.from(json) : null;
     this.#specialIds = new Set(json.added_tokens.filter((token) => token.special).map((token) => token.id));
     this.#makeDecoder = createDecoder(json, parts.where);
     const special = specialTokens(parts.tokenizerConfig);

@@ -4,7 +4,7 @@
  */
 import { EspalierError } from "../../errors.js";
 import { GPT2_PATTERN } from "../../tokenizer/adapt.js";
-import { compilePattern, splitBy } from "../../tokenizer/byte-level/splitter.js";
+import { compilePattern, splitBy } from "../../tokenizer/corpus/splitter.js";
 import { trainBpe, type TrainedBpe } from "../../tokenizer/byte-level/train.js";
 import { serve } from "../../workers/serve.js";
 import { documentsOf } from "../tokenize/documents.js";

@@ -2,13 +2,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { adaptTokenizerJson } from "../../../src/tokenizer/adapt.js";
-import { ByteLevelEncoder } from "../../../src/tokenizer/byte-level/encoder.js";
-import { compilePattern } from "../../../src/tokenizer/byte-level/splitter.js";
 import { TokenizerCore } from "../../../src/tokenizer/core.js";
+import { CorpusEncoder } from "../../../src/tokenizer/corpus/encoder.js";
+import { compilePattern } from "../../../src/tokenizer/corpus/splitter.js";
 import { readSource } from "../../../src/tokenizer/read-source.js";
 import type { TokenizerSource } from "../../../src/tokenizer/index.js";
 import { findAssets } from "../../assets.js";
 import { hashOf } from "../../tokenizer-parity.js";
+import { sentencePieceMetadata } from "./spm-model.js";
 import { tinyByteLevel, tinySentencePiece } from "./tiny-tokenizer.js";
 
 const fixtures = join(__dirname, "../../fixtures/tokenizers");
@@ -23,7 +24,7 @@ const long = [
 
 async function both(source: TokenizerSource): Promise<[TokenizerCore, TokenizerCore]> {
   const parts = await readSource(source);
-  expect(ByteLevelEncoder.from(adaptTokenizerJson(parts.tokenizerJson, "it"))).not.toBeNull();
+  expect(CorpusEncoder.from(adaptTokenizerJson(parts.tokenizerJson, "it"))).not.toBeNull();
   return [new TokenizerCore(parts), new TokenizerCore(parts, { forCorpus: true })];
 }
 
@@ -47,9 +48,25 @@ it("gives the ids of SmolLM2's pre-tokenizer, digits apart", async () => {
   expect(differing(cores, false)).toEqual([]);
 });
 
+it("gives the ids of SentencePiece's BPE", async () => {
+  const cores = await both({ gguf: tinySentencePiece() });
+  for (const special of [false, true]) expect(differing(cores, special)).toEqual([]);
+  const text = "  a bc  \u00e9ab <tool>ab a";
+  expect([...cores[1].encode(text, false)]).toEqual([...cores[0].encode(text, false)]);
+});
+
+it("leaves a SentencePiece whose tokens span words to the library", async () => {
+  const { tokenizerJson } = await readSource({ gguf: tinySentencePiece() });
+  const { model, ...rest } = tokenizerJson as { model: { vocab: Record<string, number>; merges: unknown[] } };
+  const vocab = { ...model.vocab, "a\u2581": 500 };
+  const json = { ...rest, model: { ...model, vocab, merges: [...model.merges, ["a", "\u2581"]] } };
+  expect(CorpusEncoder.from(adaptTokenizerJson(json, "it"))).toBeNull();
+});
+
 describe("real vocabularies", () => {
   const cases: [string, string[], (paths: string[]) => TokenizerSource][] = [
     ["llama3", ["llama3_tokenizer.json"], ([path]) => ({ tokenizerJson: path as string })],
+    ["llama2", ["llama2_32k_tokenizer.model"], ([path]) => ({ gguf: sentencePieceMetadata(path as string) })],
     ["gpt2", ["gpt2_vocab.json", "gpt2_merges.txt"], gpt2],
   ];
   for (const [name, files, make] of cases) {
@@ -96,15 +113,7 @@ describe("leaves to the library", () => {
       },
     ],
   ])("%s", (_name, change) => {
-    expect(ByteLevelEncoder.from(adaptTokenizerJson({ ...tokenizerJson, ...change }, "it"))).toBeNull();
-  });
-
-  it("SentencePiece", async () => {
-    const parts = await readSource({ gguf: tinySentencePiece() });
-    expect(ByteLevelEncoder.from(adaptTokenizerJson(parts.tokenizerJson, "it"))).toBeNull();
-    expect([...new TokenizerCore(parts, { forCorpus: true }).encode("abc", false)]).toEqual([
-      ...new TokenizerCore(parts).encode("abc", false),
-    ]);
+    expect(CorpusEncoder.from(adaptTokenizerJson({ ...tokenizerJson, ...change }, "it"))).toBeNull();
   });
 });
 

@@ -104,6 +104,19 @@ export class MergeTable {
   }
 }
 
+/** [left, right, result] of a tokenizer.json's merges; null when one names a token that is not there. */
+export function readMerges(merges: unknown, vocab: ReadonlyMap<string, number>): [number, number, number][] | null {
+  const found: [number, number, number][] = [];
+  for (const merge of merges as (string | [string, string])[]) {
+    const at = typeof merge === "string" ? merge.indexOf(" ") : 0;
+    const [left, right] = typeof merge === "string" ? [merge.slice(0, at), merge.slice(at + 1)] : merge;
+    const ids = [vocab.get(left), vocab.get(right), vocab.get(left + right)];
+    if (ids.includes(undefined)) return null;
+    found.push(ids as [number, number, number]);
+  }
+  return found;
+}
+
 /** Smallest first. */
 class NumberHeap {
   readonly #values: number[] = [];
