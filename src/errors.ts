@@ -74,6 +74,10 @@ export const errorTable = {
     meaning: "A blend of data sets cannot be read.",
     hint: "Write weights and prefixes in turn: 0.7 a_text_document 0.3 b_text_document.",
   },
+  ERR_DATA_CHAT: {
+    meaning: "A conversation cannot be turned into a training sample.",
+    hint: "Give one JSON object a line with messages: [{role, content}, ...]; the message names the line.",
+  },
   ERR_DATA_DTYPE: {
     meaning: "A .idx file has an element type that holds no token ids.",
     hint: "Tokenize the corpus again; token data is uint16 or int32.",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export { openBatchStream } from "./batch-stream.js";
+export { isConversations, openChatDataset, type ChatDatasetOptions, type ChatDatasetSplits } from "./chat/open.js";
 export { openGptDataset } from "./gpt/open.js";
 export { IndexedDataset, IndexedDatasetWriter } from "./indexed-dataset/index.js";
 export {

@@ -21,8 +21,10 @@ const schema = z.strictObject({
   config: z.union([path, z.record(z.string(), z.unknown())]).optional(),
   /** With `config`: the directory whose tokenizer files the model gets. */
   tokenizer: path.optional(),
-  /** Of .bin/.idx, a directory that `tokenize` wrote, or a blend "0.7 PREFIX 0.3 PREFIX". */
+  /** Of .bin/.idx, a directory that `tokenize` wrote, a blend "0.7 PREFIX 0.3 PREFIX", or .jsonl of conversations. */
   data: path,
+  /** Lines of a .jsonl without a conversation that may be left out. */
+  maxBadLines: countOrNone.default(0),
   /** The run directory. */
   out: path,
   steps: count,
@@ -163,6 +165,7 @@ const FREE = [
   "config",
   "tokenizer",
   "data",
+  "maxBadLines",
   "teacher",
   "out",
   "saveInterval",

@@ -5,8 +5,9 @@
 import { dirname } from "node:path";
 import { binding } from "../binding.js";
 import type { Checkpoint } from "../checkpoint/index.js";
-import { openGptDataset } from "../data/index.js";
-import { tokenizerFingerprint } from "../tokenizer/index.js";
+import { isConversations, openChatDataset, openGptDataset, type ChatDatasetSplits } from "../data/index.js";
+import { EspalierError } from "../errors.js";
+import { tokenizerFingerprint, type TokenizerSource } from "../tokenizer/index.js";
 import type { ResolvedTrainOptions } from "./config.js";
 import type { TrainingData } from "./loop.js";
 import type { NativeTrainer, TrainerConfig } from "./native-trainer.js";
@@ -14,8 +15,15 @@ import { joinRanks, type Ranks } from "./ranks.js";
 
 export interface DataHooks {
   signal?: AbortSignal;
-  onProgress?: (progress: { kind: "indexing"; done: number; total: number }) => void;
+  onProgress?: (progress: DataProgress) => void;
 }
+
+export type DataProgress =
+  | { kind: "indexing"; done: number; total: number }
+  /** Conversations were read; some were left out or lost their ends. */
+  | ({ kind: "conversations" } & LeftOut);
+
+type LeftOut = Pick<ChatDatasetSplits, "badLines" | "badLineExamples" | "truncated" | "dropped">;
 
 export interface TrainParts {
   /** Default: this process alone. */
@@ -28,9 +36,8 @@ export const defaultParts: TrainParts = {
   joinRanks,
   createTrainer: (config) => new binding.NativeTrainer(config),
   openData: async (options, model, { signal, onProgress }) => {
-    const fingerprint = await fingerprintOfTokenizer(model);
-    return openGptDataset({
-      data: options.data,
+    const tokenizer = tokenizerOf(model);
+    const shared = {
       sequenceLength: options.seqLength,
       split: options.split,
       seed: options.seed,
@@ -40,18 +47,35 @@ export const defaultParts: TrainParts = {
         validation: options.limitValBatches === 0 ? 0 : null,
         test: 0,
       },
-      resetAttention: options.resetAttention,
       vocabSize: model.spec.vocabSize,
-      ...(fingerprint === null ? {} : { tokenizerFingerprint: fingerprint }),
       ...(signal === undefined ? {} : { signal }),
-      onProgress: ({ done, total }) => onProgress?.({ kind: "indexing", done, total }),
+      onProgress: ({ done, total }: { done: number; total: number }) => onProgress?.({ kind: "indexing", done, total }),
+    };
+    if (isConversations(options.data)) {
+      if (tokenizer === null)
+        throw new EspalierError(
+          "ERR_TOKENIZER_MISSING",
+          `${options.data}: conversations need a model with a tokenizer`,
+        );
+      const { maxBadLines } = options;
+      const splits = await openChatDataset({ ...shared, inputs: [options.data], tokenizer, maxBadLines });
+      const { badLines, badLineExamples, truncated, dropped } = splits;
+      if (badLines + truncated + dropped > 0)
+        onProgress?.({ kind: "conversations", badLines, badLineExamples, truncated, dropped });
+      return splits;
+    }
+    return openGptDataset({
+      ...shared,
+      data: options.data,
+      resetAttention: options.resetAttention,
+      ...(tokenizer === null ? {} : { tokenizerFingerprint: await tokenizerFingerprint(tokenizer) }),
     });
   },
 };
 
 /** null when the model has no tokenizer. */
-async function fingerprintOfTokenizer({ tokenizerFiles }: Checkpoint): Promise<string | null> {
+function tokenizerOf({ tokenizerFiles }: Checkpoint): TokenizerSource | null {
   const { gguf, tokenizerJson } = tokenizerFiles;
-  if (tokenizerJson !== undefined) return tokenizerFingerprint({ directory: dirname(tokenizerJson) });
-  return gguf?.["tokenizer.ggml.model"] === undefined ? null : tokenizerFingerprint({ gguf });
+  if (tokenizerJson !== undefined) return { directory: dirname(tokenizerJson) };
+  return gguf?.["tokenizer.ggml.model"] === undefined ? null : { gguf };
 }

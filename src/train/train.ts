@@ -23,7 +23,7 @@ import { runSteps, type LoopEvent, type TrainingData } from "./loop.js";
 import { lossTerms } from "./losses.js";
 import { checkLength, openModelSource, openTeacher, openWhole, sourceName, type ModelSource } from "./model-source.js";
 import type { NativeTrainer } from "./native-trainer.js";
-import { defaultParts, type TrainParts } from "./parts.js";
+import { defaultParts, type DataProgress, type TrainParts } from "./parts.js";
 import { writeRunReport } from "./report.js";
 import { alone, announce, isLead, sequencesPerRank } from "./ranks.js";
 import { checkRunDirectory, runPaths, withRunDirectory, type RunPaths } from "./run-directory.js";
@@ -40,7 +40,7 @@ import { trainerConfig, type TrainerInputs } from "./trainer-config.js";
 
 export type TrainProgress =
   | LoopEvent
-  | { kind: "indexing"; done: number; total: number }
+  | DataProgress
   | { kind: "resumed"; step: number; path: string }
   /** The checkpoint was written by another number of processes: the rest of the run differs by rounding. */
   | { kind: "worldSize"; before: number; now: number }
@@ -100,7 +100,7 @@ export async function trainWith(given: TrainOptions, hooks: TrainHooks, parts: T
   await using _teacher = teacher?.checkpoint ?? null;
   checkLength(source.checkpoint, options);
   const losses = lossTerms(options, source.checkpoint.spec, teacher?.checkpoint.spec ?? null);
-  const data = await parts.openData(options, source.checkpoint, hooks);
+  const data = await parts.openData(options, source.checkpoint, isLead(ranks) ? hooks : quiet(hooks));
   try {
     const identity = { ...identityOf(options, source, teacher, data), worldSize: ranks.size };
     const run = { options, hooks, parts, ranks, source, teacher, losses, data, identity };

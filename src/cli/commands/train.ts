@@ -21,8 +21,16 @@ const flags: readonly Flag[] = [
   ["--recipe <file>", "options from a recipe.yaml, as a run leaves it; those given here win"],
   ["--config <file>", "instead of MODEL: config.json or YAML of a new model with random weights"],
   ["--tokenizer <dir>", "with --config: directory whose tokenizer files the model gets"],
-  ["--data <data>", 'PREFIX of .bin/.idx, directory of `tokenize`, or a blend "0.7 PREFIX 0.3 PREFIX"'],
-  ["--split <parts>", "parts of the documents for train, validation, test (default: 99,1,0)"],
+  [
+    "--data <data>",
+    'PREFIX of .bin/.idx, directory of `tokenize`, a blend "0.7 PREFIX 0.3 PREFIX", or conversations (.jsonl)',
+  ],
+  [
+    "--max-bad-lines <n>",
+    "leave out so many lines without a conversation; one more is an error (default: 0)",
+    wholeNumber,
+  ],
+  ["--split <parts>", "parts of the documents or conversations for train, validation, test (default: 99,1,0)"],
   ["--steps <n>", "updates", positiveNumber],
   ["--global-batch <n>", "sequences of an update (default: 32)", positiveNumber],
   ["--micro-batch <n>", "sequences worked on at once (default: the largest divisor up to 8)", positiveNumber],
@@ -79,6 +87,13 @@ const flags: readonly Flag[] = [
   ["--overwrite", "remove the run that DIR holds and start again"],
 ];
 
+const CONVERSATIONS =
+  '\nConversations: a .jsonl or .jsonl.gz, one a line: {"messages": [{"role", "content"}, ...], "tools"?}, which the model\'s\n' +
+  'chat template renders, or {"prompt", "completion"}: two lists of messages, or two texts taken as they are. Loss is on the\n' +
+  "assistant's words (and on what ends them) or the completion's; the last of the file are held out by --split. Whole\n" +
+  "conversations share a sequence, without seeing each other. One longer than a sequence loses its end; one without an\n" +
+  "answer in it is left out. Lines that hold none are named by their numbers.\n";
+
 export function register(program: Command): void {
   const command = program
     .command("train")
@@ -89,7 +104,8 @@ export function register(program: Command): void {
     else command.option(flag, help, parse as (text: string, earlier: unknown) => unknown);
   command.addHelpText(
     "after",
-    "\nExample:\n  espalier train SmolLM2-135M --data corpus --steps 200 --global-batch 16 --micro-batch 4 \\\n" +
+    CONVERSATIONS +
+      "\nExample:\n  espalier train SmolLM2-135M --data corpus --steps 200 --global-batch 16 --micro-batch 4 \\\n" +
       '    --seq-length 256 --lr 1e-4 --warmup 10 --out runs/tuned\n  espalier generate runs/tuned/model "Once"',
   );
   action(command, async (context, model: string | undefined, given: Record<string, unknown>) => {
@@ -110,6 +126,8 @@ function showProgress(context: CommandContext): (progress: TrainProgress) => voi
     switch (event.kind) {
       case "indexing":
         return progress.update("indexing data", event.done, event.total);
+      case "conversations":
+        return leftOut(event).forEach((line) => progress.say(line));
       case "resumed":
         return progress.say(`going on from ${event.path}`);
       case "worldSize":
@@ -139,6 +157,16 @@ function showProgress(context: CommandContext): (progress: TrainProgress) => voi
       }
     }
   };
+}
+
+/** What became of conversations that are not trained on as they are. */
+function leftOut(event: Extract<TrainProgress, { kind: "conversations" }>): string[] {
+  const { badLines, badLineExamples, truncated, dropped } = event;
+  const lines: string[] = [];
+  if (badLines > 0) lines.push(`${badLines} bad lines left out:`, ...badLineExamples.map((line) => `  ${line}`));
+  if (truncated > 0) lines.push(`${truncated} conversations are longer than --seq-length: their ends are cut off`);
+  if (dropped > 0) lines.push(`${dropped} conversations left out: no answer begins within --seq-length`);
+  return lines;
 }
 
 function summary(result: TrainResult): string {

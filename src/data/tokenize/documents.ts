@@ -36,10 +36,12 @@ export async function* documentsOf(chunk: Chunk, jsonKey: string, count: LineCou
       }
       return;
     case "jsonl":
-      yield* linesOf(chunk.bytes, count, (text) => parseLine(text, jsonKey));
+      for (const line of linesOf(chunk.bytes, count))
+        yield "bad" in line ? line : { line: line.line, ...parseLine(line.text, jsonKey) };
       return;
     case "lines":
-      yield* linesOf(chunk.bytes, count, (text) => ({ texts: [text] }));
+      for (const line of linesOf(chunk.bytes, count))
+        yield "bad" in line ? line : { line: line.line, texts: [line.text] };
       return;
     case "blank-lines":
       yield* paragraphsOf(chunk.bytes, count);
@@ -80,8 +82,11 @@ function textsOf(value: unknown, jsonKey: string): Texts {
   return { bad: `${jsonKey}: expected a string, found ${found}` };
 }
 
+/** A line of text, or what is wrong with it. */
+export type Line = { line: number; text: string } | { line: number; bad: string };
+
 /** Lines that are not blank. */
-function* linesOf(bytes: Uint8Array, count: LineCount, parse: (text: string) => Texts): Generator<Document> {
+export function* linesOf(bytes: Uint8Array, count: LineCount): Generator<Line> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const sound = isUtf8(buffer);
   for (let begin = 0; begin < buffer.length;) {
@@ -95,7 +100,7 @@ function* linesOf(bytes: Uint8Array, count: LineCount, parse: (text: string) => 
       continue;
     }
     const text = piece.toString("utf8").replace(/\r$/, "");
-    if (/\S/.test(text)) yield { line, ...parse(text) };
+    if (/\S/.test(text)) yield { line, text };
   }
 }
 
