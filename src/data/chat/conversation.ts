@@ -48,8 +48,7 @@ function segmentsOf(core: TokenizerCore, messages: unknown[], first: number, too
   const turns = [...chat.keys()].filter((i) => i >= first && chat[i]!.role === "assistant");
   if (turns.length === 0) throw badConversation("messages: expected an assistant's answer, found none");
   const options: ChatTemplateOptions = Array.isArray(tools) ? { tools: tools as object[] } : {};
-  const render = (count: number, addGenerationPrompt: boolean): string =>
-    core.render(chat.slice(0, count), { ...options, addGenerationPrompt });
+  const render = renderer(core, chat, options);
   const whole = render(chat.length, false);
   // Some templates write earlier answers otherwise than the last one; then only that one is learned.
   const segments = cut(whole, turns, render) ?? cut(whole, turns.slice(-1), render);
@@ -69,12 +68,32 @@ function checkMessage(message: unknown, i: number): ChatMessage {
   return message as ChatMessage;
 }
 
+type Render = (count: number, prompt: boolean) => string;
+
+/** The first messages as text. A template that always prompts for an answer (Llama 3's first one) has that taken off. */
+function renderer(core: TokenizerCore, chat: readonly ChatMessage[], options: ChatTemplateOptions): Render {
+  const render: Render = (count, addGenerationPrompt) =>
+    core.render(chat.slice(0, count), { ...options, addGenerationPrompt });
+  if (render(chat.length, true) !== render(chat.length, false)) return render;
+  const header = headerOf(render);
+  return (count, prompt) => {
+    const text = render(count, prompt);
+    return prompt || header === "" || !text.endsWith(header) ? text : text.slice(0, -header.length);
+  };
+}
+
+/** What such a template writes without messages; "" when it needs some. */
+function headerOf(render: Render): string {
+  try {
+    return render(0, true);
+  } catch (error) {
+    if (error instanceof EspalierError) return "";
+    throw error;
+  }
+}
+
 /** `whole` at each turn's prompt and end; null when it does not begin with one of them. */
-function cut(
-  whole: string,
-  turns: readonly number[],
-  render: (count: number, prompt: boolean) => string,
-): Segment[] | null {
+function cut(whole: string, turns: readonly number[], render: Render): Segment[] | null {
   const segments: Segment[] = [];
   let at = 0;
   for (const turn of turns) {

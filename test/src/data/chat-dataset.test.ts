@@ -1,5 +1,5 @@
 /** Conversations become rows whose labels are the assistant's words. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { openBatchStream, openChatDataset, type ChatDatasetOptions } from "../../../src/data/index.js";
@@ -21,6 +21,11 @@ function file(rows: readonly unknown[], name = "chat.jsonl"): string {
 
 const open = (rows: readonly unknown[], options: Partial<ChatDatasetOptions> = {}) =>
   openChatDataset({ inputs: [file(rows)], tokenizer, sequenceLength: 64, split: "1", ...options });
+
+interface LabelFixture {
+  template: string;
+  rows: { messages: ChatMessage[]; ids: number[]; mask: number[] }[];
+}
 
 /** The only row's text, and the text of its labels with "_" where none counts. */
 async function textsOf(rows: readonly unknown[], options: Partial<ChatDatasetOptions> = {}) {
@@ -69,6 +74,18 @@ describe("labels", () => {
     expect(labels.split("|")).toEqual(expected.slice(0, 48));
   });
 
+  it("are those of transformers' assistant mask", async () => {
+    const path = join(__dirname, "../../fixtures/data/chat_labels.json"); // test/oracles/chat_labels.py
+    const { template, rows } = JSON.parse(readFileSync(path, "utf8")) as LabelFixture;
+    const other = { ...tokenizer, tokenizerConfig: { ...tokenizer.tokenizerConfig, chat_template: template } };
+    for (const { messages, ids, mask } of rows) {
+      await using splits = await open([{ messages }], { tokenizer: other, sequenceLength: ids.length - 1 });
+      const { tokens, labels } = await splits.train.sample(0);
+      expect([...tokens]).toEqual(ids.slice(0, -1));
+      expect([...labels]).toEqual(ids.map((id, i) => (mask[i] === 1 ? id : -100)).slice(1));
+    }
+  });
+
   it("leave out what a template writes after the end", async () => {
     const template =
       "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}";
@@ -84,6 +101,14 @@ describe("labels", () => {
     const other = { ...tokenizer, tokenizerConfig: { ...tokenizer.tokenizerConfig, chat_template: template } };
     const { labels } = await textsOf([{ messages: chat }], { tokenizer: other });
     expect(labels.replaceAll("_|", "").replaceAll("|_", "")).toBe("n|o");
+  });
+
+  it("leave out the prompt that some templates always write", async () => {
+    const template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}[assistant]";
+    const other = { ...tokenizer, tokenizerConfig: { ...tokenizer.tokenizerConfig, chat_template: template } };
+    const { tokens, labels } = await textsOf([{ messages: chat }], { tokenizer: other });
+    expect(labels.replaceAll("_|", "").replaceAll("|_", "")).toBe("hello|\n|n|o|\n");
+    expect(tokens.match(/\[/g)).toHaveLength(4);
   });
 
   it("of a bare completion end with an end of sequence, after a beginning", async () => {
