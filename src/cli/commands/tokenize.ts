@@ -9,7 +9,7 @@ import { action } from "../run-command.js";
 interface Options {
   tokenizer: string;
   out: string;
-  exclude: string[];
+  exclude?: string[];
   jsonKey: string;
   splitOn: "file" | "lines" | "blank-lines";
   appendEod?: boolean;
@@ -27,7 +27,7 @@ export function register(program: Command): void {
     .argument("<inputs...>", "text, JSON lines (both also .gz), parquet, directories of these, npm:PACKAGE")
     .requiredOption("--tokenizer <model>", "model directory, tokenizer.json or GGUF file")
     .requiredOption("--out <dir>", "directory to make; must not exist")
-    .option("--exclude <name>", "leave out files of this name; * stands for any characters (repeatable)", collect, [])
+    .option("--exclude <name>", "leave out files of this name; * stands for any characters (repeatable)", collect)
     .option("--json-key <field>", "field of JSON lines, column of parquet", "text")
     .addOption(
       new Option("--split-on <what>", "how a text file becomes documents")
