@@ -250,6 +250,14 @@ export const errorTable = {
     meaning: "Memory could not be allocated.",
     hint: "Use a smaller context, batch or weight format.",
   },
+  ERR_PRUNE_BUDGET: {
+    meaning: "No candidate of the grid has as many parameters as asked for.",
+    hint: "Raise --max-width-pruning or --max-depth-pruning, search more axes, or give sizes; --list-candidates shows the grid.",
+  },
+  ERR_PRUNE_SCORES: {
+    meaning: "The importance scores are another model's, or lack what is needed.",
+    hint: "Measure the importance of this very model, or use --importance magnitude.",
+  },
   ERR_PULL_DENIED: {
     meaning: "The hub does not let this account read the model, or it does not exist.",
     hint: "Check the spelling, and set HF_TOKEN to a token that may read it.",

@@ -42,6 +42,14 @@ export {
 } from "./engine/index.js";
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
 export { evaluatePerplexity, type PerplexityOptions, type PerplexityReport } from "./evaluate/index.js";
+export {
+  prune,
+  type Candidate,
+  type ImportanceScores,
+  type PruneHooks,
+  type PruneOptions,
+  type PruneResult,
+} from "./prune/index.js";
 export { pull, type PullOptions, type PullProgress, type PullResult } from "./pull/index.js";
 export { renderReport, renderTrainingReport, writeReport, type ReportData } from "./report/index.js";
 export { loadTokenizer, type ChatMessage, type Tokenizer } from "./tokenizer/index.js";

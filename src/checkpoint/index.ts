@@ -20,4 +20,4 @@ export type {
   GgufValue,
   TokenizerFiles,
 } from "./types.js";
-export { writeSafetensors, type PlannedTensor } from "./safetensors-writer.js";
+export { writeSafetensors, type PlannedTensor, type WeightDtype } from "./safetensors-writer.js";

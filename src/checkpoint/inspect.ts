@@ -3,7 +3,7 @@
  */
 import { basename } from "node:path";
 import { EspalierError, type ErrorCode } from "../errors.js";
-import { expectedTensors } from "../model/families.js";
+import { parameterCount } from "../model/families.js";
 import type { ModelSpec } from "../model/spec.js";
 import { checkTensors } from "./check.js";
 import { fingerprintOf } from "./fingerprint.js";
@@ -60,7 +60,7 @@ export async function inspectModel(path: string): Promise<ModelSummary> {
     path,
     format: checkpoint.format,
     family: checkpoint.spec.family,
-    parameters: expectedTensors(checkpoint.spec).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+    parameters: parameterCount(checkpoint.spec),
     bytes: dtypes.reduce((sum, row) => sum + row.bytes, 0),
     dtypes,
     tensorCount: dtypes.reduce((sum, row) => sum + row.tensors, 0),

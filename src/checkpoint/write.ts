@@ -9,7 +9,7 @@ import { EspalierError } from "../errors.js";
 import { throwIfAborted } from "../abort.js";
 import { writeDirectoryAtomically } from "../files/atomic-directory.js";
 import { configFromSpec } from "../model/hf-config.js";
-import { expectedTensors } from "../model/families.js";
+import { expectedTensors, type ExpectedTensor } from "../model/families.js";
 import { checkTensors } from "./check.js";
 import { fingerprintOf } from "./fingerprint.js";
 import { readTensorAs } from "./read.js";
@@ -39,6 +39,11 @@ export interface ExportOptions {
   fill?: (directory: string) => Promise<void>;
   /** What espalier.json says made this directory; "export" unless told otherwise. */
   step?: string;
+  /**
+   * A tensor's bytes in the written dtype, when they are not those of the checkpoint's tensor of that name: its spec
+   * and config are then those of what is written.
+   */
+  pieces?: (tensor: ExpectedTensor) => AsyncIterable<Uint8Array>;
   onProgress?: (progress: ExportProgress) => void;
   signal?: AbortSignal;
 }
@@ -71,7 +76,7 @@ export async function exportHuggingFace(
   const dtype = options.dtype ?? "f32";
   if (!Object.hasOwn(dtypeBytes, dtype))
     throw new EspalierError("ERR_ARGUMENT", `dtype: expected f32, f16 or bf16, found "${dtype}"`);
-  checkTensors(checkpoint);
+  if (options.pieces === undefined) checkTensors(checkpoint);
   const config = configOf(checkpoint, dtype);
   let files: string[] = [];
   let weightBytes = 0;
@@ -84,7 +89,7 @@ export async function exportHuggingFace(
         if (content instanceof URL) await copyFile(content, join(staging, name));
         else await writeFile(join(staging, name), content);
       }
-      const shards = shardsOf(plan(checkpoint, dtype, options.signal), dtype, options.maxShardBytes ?? 5e9);
+      const shards = shardsOf(plan(checkpoint, dtype, options), dtype, options.maxShardBytes ?? 5e9);
       weightBytes = await writeShards(staging, shards, dtype, options);
       if (shards.length > 1)
         await writeFile(join(staging, "model.safetensors.index.json"), json(indexOf(shards, weightBytes)));
@@ -177,11 +182,11 @@ function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-function plan(checkpoint: Checkpoint, dtype: WeightDtype, signal: AbortSignal | undefined): PlannedTensor[] {
-  return expectedTensors(checkpoint.spec).map(({ name, shape }) => ({
-    name,
-    shape,
-    pieces: () => piecesOf(checkpoint.tensors.get(name), name, dtype, signal),
+function plan(checkpoint: Checkpoint, dtype: WeightDtype, { pieces, signal }: ExportOptions): PlannedTensor[] {
+  return expectedTensors(checkpoint.spec).map((tensor) => ({
+    name: tensor.name,
+    shape: tensor.shape,
+    pieces: () => pieces?.(tensor) ?? piecesOf(checkpoint.tensors.get(tensor.name), tensor.name, dtype, signal),
   }));
 }
 

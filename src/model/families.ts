@@ -15,6 +15,8 @@ export interface ExpectedTensor {
   ggufName: string;
   /** [rows, cols], or [n] of a vector. */
   shape: number[];
+  /** What rows and columns stand for; "heads" and "kvHeads" are rows of head_dim each. */
+  dims: readonly [rows: TensorPattern["rows"], cols: TensorPattern["cols"]];
   linear: boolean;
   /** Heads to permute when this tensor is read from or written to GGUF; 0: none. */
   ggufPermuteHeads: number;
@@ -53,6 +55,22 @@ export function expectedTensors(spec: ModelSpec): ExpectedTensor[] {
     for (const pattern of layered) out.push(expand(pattern, spec, layer));
   for (const pattern of outside) if (!before.includes(pattern)) out.push(expand(pattern, spec, null));
   return out;
+}
+
+/** Weights of a model of this spec, tied ones once. */
+export function parameterCount(spec: ModelSpec): number {
+  const sizes = expectedTensors({ ...spec, numLayers: 1 }).map(({ layer, shape }) => {
+    const size = shape.reduce((product, dim) => product * dim, 1);
+    return layer === null ? size : size * spec.numLayers;
+  });
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** Families whose config transformers 5 refuses when heads do not divide the hidden size, even with head_dim given. */
+const HEADS_DIVIDE_HIDDEN: ReadonlySet<string> = new Set(["llama"]);
+
+export function headsMustDivideHidden(spec: ModelSpec): boolean {
+  return HEADS_DIVIDE_HIDDEN.has(spec.family);
 }
 
 /** Names of tensors that a file of this model may carry and nobody needs, in every spelling. */
@@ -106,6 +124,7 @@ function expand(pattern: TensorPattern, spec: ModelSpec, layer: number | null): 
     name: withLayer(pattern.name, layer),
     ggufName: withLayer(pattern.gguf, layer),
     shape: pattern.cols === "none" ? [sizes[pattern.rows]] : [sizes[pattern.rows], sizes[pattern.cols]],
+    dims: [pattern.rows, pattern.cols],
     linear: pattern.linear,
     ggufPermuteHeads: heads[pattern.ggufRows],
   };

@@ -9,6 +9,7 @@ import { register as exportModel } from "./export.js";
 import { register as generate } from "./generate.js";
 import { register as inspect } from "./inspect.js";
 import { register as logits } from "./logits.js";
+import { register as prune } from "./prune.js";
 import { register as pull } from "./pull.js";
 import { register as quickstart } from "./quickstart.js";
 import { register as report } from "./report.js";
@@ -22,6 +23,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   tokenizer,
   tokenize,
   train,
+  prune,
   build,
   generate,
   chat,

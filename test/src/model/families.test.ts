@@ -38,6 +38,7 @@ it("names and shapes follow the spec", () => {
     name: "model.layers.1.self_attn.k_proj.weight",
     ggufName: "blk.1.attn_k.weight",
     shape: [12, 32],
+    dims: ["kvHeads", "hidden"],
     linear: true,
     ggufPermuteHeads: 2,
   });

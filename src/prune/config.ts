@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Options of pruning: one schema for the command line, the API and recipes, and what is checked across options.
+ */
+import { z } from "zod";
+import { EspalierError } from "../errors.js";
+import { isRecord } from "../json.js";
+import { parseFields } from "../model/parse-fields.js";
+import type { ImportanceScores } from "./scores.js";
+
+export const axisNames = ["ffn", "hidden", "heads", "layers"] as const;
+export type Axis = (typeof axisNames)[number];
+
+const path = z.string().min(1);
+const share = z.number().min(0).lt(1);
+/** One check, so that the message tells all that would do. */
+function numberOr(pattern: RegExp, expected: string): z.ZodType<number | string, number | string> {
+  const fits = (value: unknown): boolean =>
+    typeof value === "number"
+      ? Number.isSafeInteger(value) && value >= 1
+      : typeof value === "string" && pattern.test(value) && Number.parseFloat(value) > 0;
+  return z.custom<number | string>(fits, { error: expected });
+}
+
+const size = numberOr(
+  /^\d+(\.\d+)?%$/,
+  'expected a whole number, at least 1, or a percentage of the source as in "50%"',
+);
+const budget = numberOr(
+  /^\d+(\.\d+)?[KMB%]?$/,
+  'expected a number of parameters as in 70000000, "135M" or "2.5B", or a percentage of the source as in "50%"',
+);
+const scores = z.custom<ImportanceScores>(isRecord);
+
+const schema = z.strictObject({
+  /** Model directory or GGUF file; or `configOnly`. */
+  model: path.optional(),
+  /** config.json or a directory that has one: sizes only, nothing is written. */
+  configOnly: path.optional(),
+  /** Scores, or a control: "random" or "magnitude". */
+  importance: z.union([path, scores]).optional(),
+  ffn: size.optional(),
+  hidden: size.optional(),
+  /** Query heads, as many in every group. */
+  heads: size.optional(),
+  /** Default: all; as `heads` in models whose heads all have their own keys and values. */
+  kvHeads: size.optional(),
+  /** Layers that stay. */
+  layers: size.optional(),
+  /** 1-indexed: "16-31" or "3,7-9". */
+  dropLayers: z.string().optional(),
+  /** Which layers go when `layers` says how many stay. */
+  layerMethod: z.enum(["block-importance", "contiguous-loss"]).default("block-importance"),
+  /** Total parameters, within 5 %: sizes are searched. */
+  targetParams: budget.optional(),
+  /** What is searched. */
+  axes: z
+    .array(z.enum(axisNames))
+    .min(1)
+    .default([...axisNames]),
+  /** Largest part of hidden, ffn and heads that the search takes away. */
+  maxWidthPruning: share.default(0.4),
+  maxDepthPruning: share.default(0.2),
+  /** Adds what pruned heads have beyond their neighbours in rank to those that stay (Minitron, section 2.3). */
+  mergeHeads: z.boolean().default(false),
+  /** Of random scores. */
+  seed: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .default(1234),
+  /** What weights are written in. Default: as the source stores them, f32 for a quantized source. */
+  dtype: z.enum(["f32", "f16", "bf16"]).optional(),
+  /** The model directory to make. */
+  out: path.optional(),
+  /** Resolve and count, write nothing. */
+  dryRun: z.boolean().default(false),
+  /** Only list what `targetParams` has to choose from. */
+  listCandidates: z.boolean().default(false),
+});
+
+/** As given. */
+export type PruneOptions = z.input<typeof schema>;
+
+/** With every default filled in. */
+export type ResolvedPruneOptions = z.output<typeof schema>;
+
+/** ERR_ARGUMENT, as every wrong option. */
+export function pruneError(message: string): EspalierError {
+  return new EspalierError("ERR_ARGUMENT", `prune: ${message}`);
+}
+
+/** Whether nothing is to be written. */
+export function isDry({ dryRun, listCandidates, configOnly }: ResolvedPruneOptions): boolean {
+  return dryRun || listCandidates || configOnly !== undefined;
+}
+
+/** Checked and filled in; ERR_ARGUMENT names the option. */
+export function resolvePruneOptions(given: unknown): ResolvedPruneOptions {
+  const options = parseFields(schema, given, { code: "ERR_ARGUMENT", where: "prune" });
+  const { model, configOnly, importance, out, layers, dropLayers, targetParams, kvHeads, heads } = options;
+  if ((model === undefined) === (configOnly === undefined))
+    throw pruneError(`model, configOnly: expected one of them, found ${model === undefined ? "neither" : "both"}`);
+  if (configOnly !== undefined && (out !== undefined || importance !== undefined))
+    throw pruneError(
+      `configOnly: a config has no weights, so expected neither out nor importance, found ${out === undefined ? "importance" : "out"}`,
+    );
+  if (!isDry(options) && out === undefined) throw pruneError("out: expected a directory to make, found nothing");
+  if (layers !== undefined && dropLayers !== undefined)
+    throw pruneError("layers, dropLayers: expected one of them, found both");
+  if ([options.ffn, options.hidden, heads, kvHeads, layers, dropLayers, targetParams].every((x) => x === undefined))
+    throw pruneError(
+      "expected ffn, hidden, heads, kvHeads, layers, dropLayers or targetParams, found none: nothing says what to prune",
+    );
+  if (options.listCandidates && targetParams === undefined)
+    throw pruneError("listCandidates: expected targetParams beside it, found none");
+  if (options.mergeHeads && heads === undefined && targetParams === undefined)
+    throw pruneError("mergeHeads: expected heads or targetParams beside it, found neither");
+  return options;
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * prune: a smaller model out of a larger one, by width, depth or a budget of parameters.
+ */
+import { stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import {
+  checkTensors,
+  exportHuggingFace,
+  fingerprintOf,
+  openCheckpoint,
+  type Checkpoint,
+  type ExportProgress,
+  type WeightDtype,
+} from "../checkpoint/index.js";
+import { readJsonObject } from "../checkpoint/strict-json.js";
+import { EspalierError } from "../errors.js";
+import { parameterCount } from "../model/families.js";
+import { specFromConfig } from "../model/hf-config.js";
+import type { ModelSpec } from "../model/spec.js";
+import { version } from "../version.js";
+import { findCandidates, type Candidate } from "./candidates.js";
+import { isDry, pruneError, resolvePruneOptions, type PruneOptions, type ResolvedPruneOptions } from "./config.js";
+import { controlNames, magnitudeScores, randomScores } from "./controls.js";
+import { checkScores, type ImportanceScores } from "./scores.js";
+import { select, type Selection } from "./select.js";
+import { parseDropLayers, shapeOf, specWith, targetShape, type Shape } from "./shape.js";
+import { pruner } from "./slice.js";
+
+export interface PruneHooks {
+  signal?: AbortSignal;
+  onProgress?: (progress: ExportProgress) => void;
+}
+
+export interface PruneResult {
+  /** What was pruned: a model, or a config. */
+  source: string;
+  /** The directory made; null when nothing was written. */
+  out: string | null;
+  /** Of the pruned model. */
+  parameters: number;
+  sourceParameters: number;
+  shape: Shape & { headDim: number };
+  sourceShape: Shape & { headDim: number };
+  /** 1-indexed, as --drop-layers takes them; null when a config alone cannot say. */
+  droppedLayers: number[] | null;
+  /** With targetParams: best first. */
+  candidates?: Candidate[];
+  files?: string[];
+  weightBytes?: number;
+}
+
+/**
+ * Prunes a model by importance, or resolves and counts only (`dryRun`, `configOnly`).
+ *
+ * @example
+ * await prune({ model: "SmolLM2-135M", importance: "magnitude", ffn: "50%", hidden: 432, out: "pruned" });
+ * const { parameters } = await prune({ configOnly: "config.json", dropLayers: "16-31" });
+ */
+export async function prune(given: PruneOptions, hooks: PruneHooks = {}): Promise<PruneResult> {
+  const options = resolvePruneOptions(given);
+  if (options.configOnly !== undefined) return pruneConfig(options.configOnly, options);
+  await using checkpoint = await openCheckpoint(options.model ?? "");
+  checkTensors(checkpoint);
+  const { spec } = checkpoint;
+  const fingerprint = await fingerprintOf(checkpoint);
+  const scores = await scoresOf(options, checkpoint, fingerprint, hooks.signal);
+  const { shape, candidates } = chooseShape(spec, options, scores);
+  const report = reportOf(spec, options, shape, candidates);
+  if (options.listCandidates) return { ...report, droppedLayers: null };
+  const selection = select(spec, shape, options, scores);
+  const kept = new Set(selection.layers);
+  report.droppedLayers = allLayers(spec).filter((layer) => !kept.has(layer - 1));
+  if (options.mergeHeads && options.targetParams === undefined && shape.heads === spec.numHeads)
+    throw pruneError(`mergeHeads: expected fewer heads than the source's ${spec.numHeads}, found as many`);
+  if (isDry(options) || options.out === undefined) return report;
+  const written = await write(checkpoint, fingerprint, selection, options, report, hooks);
+  return { ...report, out: options.out, ...written };
+}
+
+async function pruneConfig(path: string, options: ResolvedPruneOptions): Promise<PruneResult> {
+  const info = await stat(path).catch((error: Error) => {
+    throw new EspalierError("ERR_MODEL_NOT_FOUND", `${path}: ${error.message}`);
+  });
+  const file = info.isDirectory() ? join(path, "config.json") : path;
+  const spec = specFromConfig(await readJsonObject(file), file);
+  const { shape, candidates } = chooseShape(spec, options, null);
+  const report = reportOf(spec, options, shape, candidates);
+  if (options.dropLayers !== undefined)
+    report.droppedLayers = parseDropLayers(options.dropLayers, spec.numLayers).map((layer) => layer + 1);
+  else if (shape.layers === spec.numLayers) report.droppedLayers = [];
+  return report;
+}
+
+function chooseShape(
+  spec: ModelSpec,
+  options: ResolvedPruneOptions,
+  scores: ImportanceScores | null,
+): { shape: Shape; candidates: Candidate[] | undefined } {
+  if (options.targetParams === undefined) return { shape: targetShape(spec, options), candidates: undefined };
+  const candidates = findCandidates(spec, options, scores);
+  return { shape: candidates[0]!, candidates };
+}
+
+function reportOf(
+  spec: ModelSpec,
+  { model, configOnly }: ResolvedPruneOptions,
+  { hidden, ffn, heads, kvHeads, layers }: Shape,
+  candidates: Candidate[] | undefined,
+): PruneResult {
+  const { headDim } = spec;
+  return {
+    source: model ?? configOnly ?? "",
+    out: null,
+    parameters: parameterCount(specWith(spec, { hidden, ffn, heads, kvHeads, layers })),
+    sourceParameters: parameterCount(spec),
+    shape: { hidden, ffn, heads, kvHeads, headDim, layers },
+    sourceShape: { ...shapeOf(spec), headDim },
+    droppedLayers: null,
+    ...(candidates === undefined ? {} : { candidates }),
+  };
+}
+
+function allLayers(spec: ModelSpec): number[] {
+  return Array.from({ length: spec.numLayers }, (_, i) => i + 1);
+}
+
+async function scoresOf(
+  { importance, seed }: ResolvedPruneOptions,
+  checkpoint: Checkpoint,
+  fingerprint: string,
+  signal: AbortSignal | undefined,
+): Promise<ImportanceScores | null> {
+  if (importance === undefined) return null;
+  if (importance === "random") return randomScores(checkpoint.spec, fingerprint, seed);
+  if (importance === "magnitude") return magnitudeScores(checkpoint, fingerprint, signal);
+  if (typeof importance === "string")
+    throw pruneError(`importance: expected ${controlNames.join(" or ")}, or scores, found "${importance}"`);
+  checkScores(importance, checkpoint.spec, fingerprint);
+  return importance;
+}
+
+async function write(
+  checkpoint: Checkpoint,
+  fingerprint: string,
+  selection: Selection,
+  options: ResolvedPruneOptions,
+  { shape, parameters, droppedLayers }: PruneResult,
+  { signal, onProgress }: PruneHooks,
+): Promise<{ files: string[]; weightBytes: number }> {
+  const dtype = options.dtype ?? storedDtype(checkpoint);
+  const lineage = {
+    step: "prune",
+    version,
+    options: recorded(options, dtype),
+    parent: { name: basename(checkpoint.path), format: checkpoint.format, fingerprint },
+    pruned: { from: shapeOf(checkpoint.spec), to: shape, parameters, droppedLayers },
+  };
+  const spec = specWith(checkpoint.spec, shape);
+  const config = prunedConfig(checkpoint, spec, selection);
+  const { files, weightBytes } = await exportHuggingFace({ ...checkpoint, spec, config }, options.out ?? "", {
+    dtype,
+    files: { "espalier.json": lineage },
+    pieces: pruner(checkpoint, selection, dtype, signal),
+    ...(signal === undefined ? {} : { signal }),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+  return { files, weightBytes };
+}
+
+/** As the source stores its weights, f32 where those are quantized or mixed. */
+function storedDtype({ tensors }: Checkpoint): WeightDtype {
+  const types = new Set([...tensors.values()].map(({ type }) => type));
+  const [only] = types;
+  return types.size === 1 && (only === "f16" || only === "bf16") ? only : "f32";
+}
+
+/** What lineage keeps of the options: no paths, and of scores only whose they are. */
+function recorded(options: ResolvedPruneOptions, dtype: WeightDtype): Record<string, unknown> {
+  const { model: _model, out: _out, configOnly: _config, dryRun: _dry, listCandidates: _list, ...kept } = options;
+  const { importance } = options;
+  const named = typeof importance === "object" ? "scores" : importance;
+  return { ...kept, dtype, ...(named === undefined ? {} : { importance: named }) };
+}
+
+/** config.json of the source with the new sizes, and of lists with an entry a layer those that stay. */
+function prunedConfig(
+  { config, spec: source }: Checkpoint,
+  spec: ModelSpec,
+  { layers }: Selection,
+): Record<string, unknown> {
+  const perLayer = ([key, value]: [string, unknown]): [string, unknown] =>
+    Array.isArray(value) && key.includes("layer") && value.length === source.numLayers
+      ? [key, layers.map((layer) => value[layer] as unknown)]
+      : [key, value];
+  return {
+    ...Object.fromEntries(Object.entries(config).map(perLayer)),
+    hidden_size: spec.hiddenSize,
+    intermediate_size: spec.intermediateSize,
+    num_attention_heads: spec.numHeads,
+    num_key_value_heads: spec.numKvHeads,
+    num_hidden_layers: spec.numLayers,
+    head_dim: spec.headDim,
+  };
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What pruning did, and what a budget has to choose from, as people read it.
+ */
+import { terminalTable } from "../report/terminal-table.js";
+import type { Candidate } from "./candidates.js";
+import type { PruneResult } from "./prune.js";
+import type { Shape } from "./shape.js";
+
+const sizeNames = ["layers", "hidden", "ffn", "heads", "kvHeads"] as const satisfies readonly (keyof Shape)[];
+
+/** The most candidates that a table shows. */
+const SHOWN = 40;
+
+/** Sizes before and after, layers gone, where it is. */
+export function describePruning(result: PruneResult): string {
+  const { shape, sourceShape, parameters, sourceParameters, droppedLayers, out } = result;
+  const share = ((100 * parameters) / sourceParameters).toFixed(1);
+  const rows = sizeNames.map((name) => [name, String(sourceShape[name]), String(shape[name])]);
+  const count = (value: number): string => value.toLocaleString("en-US");
+  rows.push(["parameters", count(sourceParameters), `${count(parameters)} (${share} %)`]);
+  const parts = [terminalTable(["", "source", "pruned"], rows)];
+  if (droppedLayers !== null && droppedLayers.length > 0)
+    parts.push(`layers dropped, counted from 1: ${asRanges(droppedLayers)}`);
+  parts.push(out === null ? "nothing written" : `model: ${out}`);
+  return parts.join("\n");
+}
+
+/** Best first. */
+export function candidateTable(candidates: readonly Candidate[]): string {
+  const rows = candidates
+    .slice(0, SHOWN)
+    .map((row, i) => [
+      String(i + 1),
+      ...sizeNames.map((name) => String(row[name])),
+      row.parameters.toLocaleString("en-US"),
+      row.keptImportance === null ? "–" : row.keptImportance.toFixed(4),
+    ]);
+  const table = terminalTable(["", ...sizeNames, "parameters", "importance kept"], rows);
+  return candidates.length <= SHOWN ? table : `${table}\nand ${candidates.length - SHOWN} more (--json has all)`;
+}
+
+/** "3, 7-9" of 3, 7, 8, 9. */
+export function asRanges(layers: readonly number[]): string {
+  const ranges: [number, number][] = [];
+  for (const layer of layers) {
+    const last = ranges[ranges.length - 1];
+    if (last?.[1] === layer - 1) last[1] = layer;
+    else ranges.push([layer, layer]);
+  }
+  return ranges.map(([first, last]) => (first === last ? String(first) : `${first}-${last}`)).join(", ");
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What stays: indices of layers, channels, neurons and heads by score, always ascending.
+ */
+import type { ModelSpec } from "../model/spec.js";
+import { pruneError, type ResolvedPruneOptions } from "./config.js";
+import { isMultiHead, parseDropLayers, type Shape } from "./shape.js";
+import { scoresError, type ImportanceScores } from "./scores.js";
+
+/** null instead of indices: all of them. */
+export interface Selection {
+  /** Layers of the source. */
+  layers: number[];
+  hidden: Uint32Array | null;
+  /** One a layer that stays, in order. */
+  perLayer: LayerSelection[];
+}
+
+export interface LayerSelection {
+  ffn: Uint32Array | null;
+  heads: Uint32Array | null;
+  kvHeads: Uint32Array | null;
+  /** For each head that stays the pruned one merged into it, -1: none. null: no merging. */
+  partners: Int32Array | null;
+}
+
+/** Indices by falling score; equal scores by rising index. */
+export function ranked(
+  scores: ArrayLike<number>,
+  indices = Array.from({ length: scores.length }, (_, i) => i),
+): number[] {
+  return [...indices].sort((a, b) => scores[b]! - scores[a]! || a - b);
+}
+
+/** The `count` best, ascending; null when that is all. */
+export function best(scores: ArrayLike<number>, count: number): Uint32Array | null {
+  return count === scores.length ? null : Uint32Array.from(ranked(scores).slice(0, count)).sort();
+}
+
+type LayerOptions = Pick<ResolvedPruneOptions, "dropLayers" | "layerMethod">;
+
+/** Layers of the source that stay. ERR_PRUNE_SCORES when the scores lack what the method needs. */
+export function keptLayers(
+  spec: ModelSpec,
+  count: number,
+  { dropLayers, layerMethod }: LayerOptions,
+  scores: ImportanceScores | null,
+): number[] {
+  const all = Array.from({ length: spec.numLayers }, (_, layer) => layer);
+  if (dropLayers !== undefined) {
+    const dropped = new Set(parseDropLayers(dropLayers, spec.numLayers));
+    return all.filter((layer) => !dropped.has(layer));
+  }
+  if (count === spec.numLayers) return all;
+  if (scores === null) throw pruneError("layers: expected importance beside it, found none; dropLayers needs none");
+  if (layerMethod === "contiguous-loss") return withoutBlock(all, spec.numLayers - count, scores);
+  if (scores.layers === null) throw scoresError("layers: expected scores with block importance, found none");
+  return [...(best(scores.layers, count) ?? all)];
+}
+
+/** All but the block of `size` layers whose absence costs least. */
+function withoutBlock(all: number[], size: number, { contiguous }: ImportanceScores): number[] {
+  const losses = contiguous.find((row) => row.size === size)?.lossWithout;
+  if (losses === undefined) {
+    const sizes = contiguous.map((row) => row.size).join(", ");
+    throw scoresError(
+      `layerMethod: expected scores with losses without ${size} layers, found ${sizes === "" ? "none" : `those without ${sizes}`}`,
+    );
+  }
+  const first = losses.indexOf(losses.reduce((least, loss) => Math.min(least, loss), Infinity));
+  return all.filter((layer) => layer < first || layer >= first + size);
+}
+
+/** Everything that stays of a model of `shape`. `scores` may be null when width stays as it is. */
+export function select(
+  spec: ModelSpec,
+  shape: Shape,
+  options: LayerOptions & Pick<ResolvedPruneOptions, "mergeHeads">,
+  scores: ImportanceScores | null,
+): Selection {
+  const layers = keptLayers(spec, shape.layers, options, scores);
+  const changesHeads = shape.heads !== spec.numHeads || shape.kvHeads !== spec.numKvHeads;
+  const changesWidth = shape.hidden !== spec.hiddenSize || shape.ffn !== spec.intermediateSize || changesHeads;
+  if (!changesWidth) {
+    const whole: LayerSelection = { ffn: null, heads: null, kvHeads: null, partners: null };
+    return { layers, hidden: null, perLayer: layers.map(() => whole) };
+  }
+  if (scores === null) throw pruneError("hidden, ffn, heads: expected importance beside them, found none");
+  const perLayer = layers.map((layer): LayerSelection => {
+    const heads = changesHeads ? selectHeads(spec, shape, scores, layer) : null;
+    return {
+      ffn: best(scores.ffn[layer]!, shape.ffn),
+      heads: heads === null ? null : Uint32Array.from(heads.kept),
+      kvHeads: heads?.kvHeads ?? null,
+      partners: heads !== null && options.mergeHeads ? partnersOf(heads) : null,
+    };
+  });
+  return { layers, hidden: best(scores.hidden, shape.hidden), perLayer };
+}
+
+export interface HeadSelection {
+  /** Ascending. */
+  kept: number[];
+  /** null: all. */
+  kvHeads: Uint32Array | null;
+  /** Heads that compete, by falling score, and how many of them stay. */
+  contests: { order: number[]; keep: number }[];
+}
+
+/** Heads compete inside their query group; where each has its own keys and values, all with all. */
+export function selectHeads(
+  spec: ModelSpec,
+  shape: Pick<Shape, "heads" | "kvHeads">,
+  { heads, kvGroups }: Pick<ImportanceScores, "heads" | "kvGroups">,
+  layer: number,
+): HeadSelection {
+  const scores = heads[layer]!;
+  if (isMultiHead(spec)) {
+    const order = ranked(scores);
+    const kept = order.slice(0, shape.heads).sort((a, b) => a - b);
+    return { kept, kvHeads: Uint32Array.from(kept), contests: [{ order, keep: shape.heads }] };
+  }
+  const perGroup = spec.numHeads / spec.numKvHeads;
+  const keep = shape.heads / shape.kvHeads;
+  const kvHeads = best(kvGroups[layer]!, shape.kvHeads);
+  const groups = kvHeads ?? Uint32Array.from({ length: spec.numKvHeads }, (_, group) => group);
+  const contests = Array.from(groups, (group) => {
+    const members = Array.from({ length: perGroup }, (_, i) => group * perGroup + i);
+    return { order: ranked(scores, members), keep };
+  });
+  const kept = contests.flatMap(({ order }) => order.slice(0, keep).sort((a, b) => a - b));
+  return { kept, kvHeads, contests };
+}
+
+/**
+ * Minitron (arXiv 2407.14679, section 2.3): of L heads by falling score K stay, and head i of the last L - K of these
+ * becomes 2 head_i - head_(2K - i + 1): the best pruned head goes with the last one that stays, and so on.
+ */
+export function partnersOf({ kept, contests }: Pick<HeadSelection, "kept" | "contests">): Int32Array {
+  const partners = new Int32Array(kept.length).fill(-1);
+  for (const { order, keep } of contests)
+    for (let i = Math.max(1, 2 * keep - order.length + 1); i <= keep; ++i)
+      partners[kept.indexOf(order[i - 1]!)] = order[2 * keep - i]!;
+  return partners;
+}
