@@ -8,7 +8,7 @@ import { headsMustDivideHidden, parameterCount } from "../model/families.js";
 import type { ModelSpec } from "../model/spec.js";
 import { pruneError, type Axis, type ResolvedPruneOptions } from "./config.js";
 import { ranked, selectHeads } from "./select.js";
-import type { ImportanceScores } from "./scores.js";
+import { scoresError, type ImportanceScores } from "./scores.js";
 import { headSizes, isMultiHead, layerCount, sizeOf, specWith, type Shape } from "./shape.js";
 
 export interface Candidate extends Shape {
@@ -81,7 +81,7 @@ function stepOf(axis: keyof typeof LARGEST_STEPS, size: number): number {
 
 /** The size asked for, or the source's and the multiples of `step` below it that the limit allows. */
 function choices(axis: Axis, options: ResolvedPruneOptions, source: number, step: number): number[] {
-  if (!options.axes.includes(axis)) return [source];
+  if (options.axes?.includes(axis) === false) return [source];
   const limit = axis === "layers" ? options.maxDepthPruning : options.maxWidthPruning;
   const least = Math.max(step, Math.ceil((1 - limit) * source - 1e-9));
   const out = [source];
@@ -113,12 +113,20 @@ function hiddenChoices(spec: ModelSpec, options: ResolvedPruneOptions, heads: nu
   return found.filter((size) => size % unit === 0 || (size === source && heads === spec.numHeads));
 }
 
+/** Depth is weighed by block importance; a method that needs more has fewer depths to choose from. */
 function layerChoices(spec: ModelSpec, options: ResolvedPruneOptions, scores: ImportanceScores | null): number[] {
-  const { layers, dropLayers, configOnly } = options;
+  const { layers, dropLayers, axes, layerMethod } = options;
+  const all = spec.numLayers;
   if (layers !== undefined || dropLayers !== undefined) return [layerCount(spec, options)];
-  // Depth is searched by block importance alone: losses without a block cannot be weighed against width.
-  const searchable = configOnly !== undefined || (scores !== null && scores.layers !== null);
-  return searchable ? choices("layers", options, spec.numLayers, stepOf("layers", spec.numLayers)) : [spec.numLayers];
+  if (scores?.layers === null) {
+    if (axes?.includes("layers") === true)
+      throw scoresError("axes: layers: expected scores with block importance, found none");
+    return [all];
+  }
+  const found = choices("layers", options, all, stepOf("layers", all));
+  if (scores === null || layerMethod === "block-importance") return found;
+  const known = new Set(scores.contiguous.map(({ size }) => all - size).concat(all));
+  return found.filter((count) => known.has(count));
 }
 
 /** The part of the scores that a shape keeps, multiplied over the axes; each axis is averaged over the layers. */

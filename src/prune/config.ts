@@ -53,11 +53,8 @@ const schema = z.strictObject({
   layerMethod: z.enum(["block-importance", "contiguous-loss"]).default("block-importance"),
   /** Total parameters, within 5 %: sizes are searched. */
   targetParams: budget.optional(),
-  /** What is searched. */
-  axes: z
-    .array(z.enum(axisNames))
-    .min(1)
-    .default([...axisNames]),
+  /** What is searched. Default: all that has scores. */
+  axes: z.array(z.enum(axisNames)).min(1).optional(),
   /** Largest part of hidden, ffn and heads that the search takes away. */
   maxWidthPruning: share.default(0.4),
   maxDepthPruning: share.default(0.2),
@@ -113,8 +110,9 @@ export function resolvePruneOptions(given: unknown): ResolvedPruneOptions {
     throw pruneError(
       "expected ffn, hidden, heads, kvHeads, layers, dropLayers or targetParams, found none: nothing says what to prune",
     );
-  if (options.listCandidates && targetParams === undefined)
-    throw pruneError("listCandidates: expected targetParams beside it, found none");
+  for (const name of ["listCandidates", "axes"] as const)
+    if (targetParams === undefined && options[name] !== undefined && options[name] !== false)
+      throw pruneError(`${name}: expected targetParams beside it, found none`);
   if (options.mergeHeads && heads === undefined && targetParams === undefined)
     throw pruneError("mergeHeads: expected heads or targetParams beside it, found neither");
   return options;

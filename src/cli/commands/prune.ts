@@ -26,7 +26,11 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
       "beside it are held",
     size,
   ],
-  ["--axes <names>", "with --target-params: what is searched (default: ffn,hidden,heads,layers)", names],
+  [
+    "--axes <names>",
+    "with --target-params: what is searched (default: ffn,hidden,heads,layers, as far as scored)",
+    names,
+  ],
   ["--max-width-pruning <x>", "largest part of a width that the search takes away (default: 0.4)", realNumber],
   ["--max-depth-pruning <x>", "largest part of the layers that the search takes away (default: 0.2)", realNumber],
   ["--list-candidates", "print what --target-params has to choose from, write nothing"],
@@ -47,7 +51,7 @@ export function register(program: Command): void {
     else command.option(flag, help, parse);
   command.addHelpText(
     "after",
-    "\nExamples:\n  espalier prune SmolLM2-135M --importance magnitude --ffn 50% --hidden 432 --out pruned\n" +
+    "\nExample:\n  espalier prune SmolLM2-135M --importance magnitude --ffn 50% --hidden 432 --out pruned\n" +
       "  espalier prune Llama-3.1-8B --drop-layers 16-31 --out depth-4b\n" +
       "  espalier prune --config-only Llama-3.1-8B/config.json --ffn 9216 --hidden 3072 --dry-run",
   );

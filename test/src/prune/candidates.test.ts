@@ -71,6 +71,21 @@ it("sizes given beside the budget are held, axes not named stay", () => {
   expect(new Set(dropped.map((row) => row.layers))).toEqual(new Set([9]));
 });
 
+it("depth is searched as far as the scores tell", async () => {
+  const scores = await scoresOf(model);
+  const depths = (options: PruneOptions, change: object): number[] =>
+    [...new Set(findCandidates(spec, resolved(options), { ...scores, ...change }).map((row) => row.layers))].sort();
+  expect(depths({ targetParams: "80%" }, {})).toEqual([10, 8, 9]);
+  expect(depths({ targetParams: "80%" }, { layers: null })).toEqual([10]);
+  const contiguous = [{ size: 2, lossWithout: new Float64Array(9) }];
+  expect(depths({ targetParams: "80%", layerMethod: "contiguous-loss" }, { contiguous })).toEqual([10, 8]);
+  expect(() => depths({ targetParams: "80%", axes: ["layers"] }, { layers: null })).toThrow(
+    coded("ERR_PRUNE_SCORES", "axes", "block importance"),
+  );
+  const { candidates = [] } = await prune({ model, targetParams: "80%", listCandidates: true });
+  expect(new Set(candidates.map((row) => row.keptImportance))).toEqual(new Set([null]));
+});
+
 it("a budget out of reach names what there is", () => {
   expect(() => findCandidates(spec, resolved({ targetParams: "5%" }), null)).toThrow(
     coded("ERR_PRUNE_BUDGET", String(Math.round(0.05 * source)), "found"),

@@ -297,6 +297,7 @@ describe("is refused", () => {
     [{ ffn: 10, configOnly: "config.json" }, ["configOnly", "both"]],
     [{ ffn: 10, importance: "guess" }, ["importance", "guess"]],
     [{ ffn: 10, listCandidates: true }, ["listCandidates", "targetParams"]],
+    [{ ffn: 10, axes: ["ffn"] }, ["axes", "targetParams"]],
     [{ targetParams: "2x" }, ["targetParams", "2x"]],
     [{ targetParams: "1B" }, ["targetParams", "at most the source's", "1B"]],
     [{ ffn: 10, width: 3 }, ["width"]],
