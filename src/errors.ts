@@ -330,6 +330,22 @@ export const errorTable = {
     meaning: "A tensor has another shape than expected.",
     hint: "The message names the tensor, the expected and the found shape.",
   },
+  ERR_TASK_EMPTY: {
+    meaning: "A task's file holds no document.",
+    hint: "Give a file of JSON lines, one document a line.",
+  },
+  ERR_TASK_FIELD: {
+    meaning: "A line of a task's file misses a field or holds the wrong kind of value.",
+    hint: "The message names file, line and field; docs/architecture.md and `espalier evaluate --help` list the fields of each task.",
+  },
+  ERR_TASK_GOLD: {
+    meaning: "A line of a task's file does not say which of its answers is right.",
+    hint: "The message names file, line and field. Test sets without published answers cannot be scored: use the validation set.",
+  },
+  ERR_TASK_UNKNOWN: {
+    meaning: "There is no task of that name.",
+    hint: "The message lists the tasks there are.",
+  },
   ERR_TENSOR_DTYPE: {
     meaning: "A tensor has an element type that cannot be used as a weight.",
     hint: "f32, f16, bf16 and f64 weights are read.",

@@ -41,7 +41,21 @@ export {
   type SessionOptions,
 } from "./engine/index.js";
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
-export { evaluatePerplexity, type PerplexityOptions, type PerplexityReport } from "./evaluate/index.js";
+export {
+  evaluatePerplexity,
+  evaluateTasks,
+  readTasks,
+  recoveryOf,
+  type LoadedTask,
+  type PerplexityOptions,
+  type PerplexityReport,
+  type Recovery,
+  type Sample,
+  type TaskFile,
+  type TaskOptions,
+  type TaskReport,
+  type TasksReport,
+} from "./evaluate/index.js";
 export {
   prune,
   type Candidate,

@@ -13,6 +13,7 @@ import { EspalierError, toEspalierError } from "../errors.js";
 import type { ModelSpec } from "../model/spec.js";
 import { tokenizerFromFiles, type Tokenizer } from "../tokenizer/index.js";
 import { readEngineManifest, verifyEngineChecksums, type EngineManifest } from "./engine-directory.js";
+import { scoreContinuations } from "./continuations.js";
 import { Generation } from "./generation.js";
 import { checkLoadArguments, nativeConfig, type EngineLoadOptions } from "./load-options.js";
 import {
@@ -121,6 +122,18 @@ export class Engine implements AsyncDisposable {
     const event = await this.#single({ kind: "score", prompt: toTokenIds(ids, this.spec.vocabSize) }, options.signal);
     if (event.kind !== "scores") throw new EspalierError("ERR_INTERNAL", `expected scores, found ${event.kind}`);
     return event.scores;
+  }
+
+  /**
+   * Natural log-probabilities of each continuation's tokens after the same context, which holds at least one id.
+   * @example const [no, yes] = await engine.scoreContinuations(question, [noIds, yesIds]);
+   */
+  async scoreContinuations(
+    context: ArrayLike<number>,
+    continuations: readonly ArrayLike<number>[],
+    options: { signal?: AbortSignal } = {},
+  ): Promise<Float64Array[]> {
+    return scoreContinuations(this, context, continuations, options);
   }
 
   /** As of the last finished step. */

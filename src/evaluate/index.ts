@@ -5,3 +5,17 @@ export {
   type PerplexityReport,
   type ScoringEngine,
 } from "./perplexity.js";
+export {
+  evaluateTasks,
+  readTasks,
+  recoveryOf,
+  tasks,
+  type LoadedTask,
+  type Recovery,
+  type Sample,
+  type TaskFile,
+  type TaskOptions,
+  type TaskProgress,
+  type TaskReport,
+  type TasksReport,
+} from "./tasks/index.js";
