@@ -336,7 +336,7 @@ export const errorTable = {
   },
   ERR_TASK_FIELD: {
     meaning: "A line of a task's file misses a field or holds the wrong kind of value.",
-    hint: "The message names file, line and field; docs/architecture.md and `espalier evaluate --help` list the fields of each task.",
+    hint: "The message names file, line and field; `espalier evaluate --help` lists the fields of each task.",
   },
   ERR_TASK_GOLD: {
     meaning: "A line of a task's file does not say which of its answers is right.",

@@ -115,7 +115,7 @@ async function scoreModel(
   options: Options,
 ): Promise<TasksReport> {
   await using engine = await openEngine(model, options, context);
-  return evaluateTasks(engine, loaded, {
+  return await evaluateTasks(engine, loaded, {
     ...(options.fewShot === undefined ? {} : { shots: options.fewShot }),
     ...(options.seed === undefined ? {} : { seed: options.seed }),
     ...(options.limit === undefined ? {} : { limit: options.limit }),

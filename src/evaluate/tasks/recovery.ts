@@ -15,7 +15,7 @@ export function recoveryOf(report: TasksReport, reference: TasksReport): Recover
   for (const [name, { metrics }] of Object.entries(report.tasks)) {
     const percent = (metric: string): number | null => {
       const of = reference.tasks[name]?.metrics[metric]?.value ?? 0;
-      return of > 0 ? (100 * (metrics[metric]?.value ?? 0)) / of : null;
+      return of > 0 ? 100 * ((metrics[metric]?.value ?? 0) / of) : null;
     };
     tasks[name] = Object.fromEntries(Object.keys(metrics).map((metric) => [metric, percent(metric)]));
     const counts = tasks[name][findTask(name).metrics[0] as string] ?? null;
