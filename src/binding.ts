@@ -131,6 +131,9 @@ export interface NativeRequest extends Partial<{
   topLogprobs: number;
   /** kind "logits": after every id, not only the last. */
   allLogits: boolean;
+  /** kind "score": index of the first id wanted, at least 1. */
+  scoreFrom: number;
+  /** Keys and values of ids whose logits nobody asks for may come from the cache. Default true. */
   reusePrefix: boolean;
 }> {
   id: number;

@@ -93,6 +93,11 @@ Status Engine::check_request(const Request& request) const {
         "ERR_CONTEXT_LENGTH",
         format_text("prompt: expected at most %lld tokens (context %lld), found %lld", static_cast<long long>(room),
                     static_cast<long long>(config_.context_tokens), static_cast<long long>(prompt)));
+  const int64_t last = std::max<int64_t>(1, prompt - 1);
+  if (request.score_from < 1 || request.score_from > last)
+    return Status("ERR_ARGUMENT",
+                  format_text("from: expected 1 to %lld (the last of the ids), found %lld",
+                              static_cast<long long>(last), static_cast<long long>(request.score_from)));
   for (int64_t i = 0; i < prompt; ++i)
     if (request.prompt[i] < 0 || request.prompt[i] >= config_.spec.vocab_size)
       return Status("ERR_TOKEN_ID", format_text("ids[%lld]: expected 0 <= id < %lld (the vocabulary), found %d",

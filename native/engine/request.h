@@ -26,7 +26,8 @@ struct Request {
   std::vector<int32_t> stop_ids;  // end-of-sequence ids; empty ignores them
   int32_t top_logprobs = 0;
   bool all_logits = false;
-  bool reuse_prefix = true;
+  int64_t score_from = 1;    // kScore: the first prompt token wanted
+  bool reuse_prefix = true;  // keys and values of tokens whose rows nobody asks for may come from the cache
 };
 
 enum class EventKind : int32_t { kToken, kDone, kLogits, kScores, kError };
@@ -48,7 +49,7 @@ struct Event {
   FinishReason reason = FinishReason::kStop;  // kDone
   int64_t reused_tokens = 0;                  // kDone: prompt tokens found in the cache
   std::vector<float> logits;                  // kLogits [rows, vocab]
-  std::vector<double> scores;                 // kScores [prompt - 1]
+  std::vector<double> scores;                 // kScores [prompt - score_from]
   Status error;                               // kError
 };
 

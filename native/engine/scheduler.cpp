@@ -62,15 +62,25 @@ void Scheduler::fail_all(const Status& status) {
   remove_finished();
 }
 
+namespace {
+
+// Prompt tokens at the beginning whose rows nobody asks for. The last prompt token is always computed: its logits are
+// wanted, or those before it.
+int64_t rowless_tokens(const Request& request) {
+  if (request.kind == RequestKind::kScore) return request.score_from - 1;
+  return request.all_logits ? 0 : static_cast<int64_t>(request.prompt.size()) - 1;
+}
+
+}  // namespace
+
 bool Scheduler::try_admit(Request& request, Clock::time_point handed_in) {
   const int64_t prompt = static_cast<int64_t>(request.prompt.size());
   const bool generates = request.kind == RequestKind::kGenerate;
   const int64_t limit = generates ? std::min(prompt + request.max_tokens, limits_.context_tokens) : prompt;
   auto sequence = std::make_unique<Sequence>();
   // Keys of a sequence under length-dependent rotary scaling fit no other sequence.
-  const bool shares = request.reuse_prefix && generates && !decoder_->rope().depends_on_length(limit);
-  // The last prompt token is always computed: its logits are wanted.
-  if (shares) sequence->chain = pages_.match_prefix(request.prompt.data(), prompt - 1, &sequence->pages);
+  const bool shares = request.reuse_prefix && !decoder_->rope().depends_on_length(limit);
+  if (shares) sequence->chain = pages_.match_prefix(request.prompt.data(), rowless_tokens(request), &sequence->pages);
   const int64_t held = static_cast<int64_t>(sequence->pages.size());
   if (!pages_.allocate(KvPages::pages_for(limit) - held, &sequence->pages)) {
     pages_.release(sequence->pages);
@@ -158,18 +168,20 @@ Status Scheduler::rows_logits(const int64_t* rows, int64_t count, float** out) {
   return decoder_->logits(rows, count, *out);
 }
 
-// Logits or scores of every token of the part, some rows at a time.
+// Logits or scores of every token of the part that is asked for, some rows at a time.
 Status Scheduler::collect_rows(const Part& part) {
   Sequence& sequence = *part.sequence;
   const int64_t vocab = decoder_->spec().vocab_size;
   const int64_t first_position = sequence.computed - part.count;
-  for (int64_t begin = 0; begin < part.count; begin += kLogitRows) {
+  const bool scores = sequence.request.kind == RequestKind::kScore;
+  const int64_t skipped = scores ? std::max<int64_t>(0, sequence.request.score_from - 1 - first_position) : 0;
+  for (int64_t begin = skipped; begin < part.count; begin += kLogitRows) {
     int64_t rows[kLogitRows];
     const int64_t count = std::min(kLogitRows, part.count - begin);
     for (int64_t i = 0; i < count; ++i) rows[i] = part.first_row + begin + i;
     float* logits = nullptr;
     ESP_RETURN_IF_ERROR(rows_logits(rows, count, &logits));
-    if (sequence.request.kind == RequestKind::kLogits) {
+    if (!scores) {
       sequence.logits.insert(sequence.logits.end(), logits, logits + count * vocab);
       continue;
     }
@@ -183,8 +195,7 @@ Status Scheduler::collect_rows(const Part& part) {
     ESP_RETURN_IF_ERROR(token_logprob(sampling_, args));
   }
   if (sequence.remaining() > 0) return Status::ok();
-  const bool wants_logits = sequence.request.kind == RequestKind::kLogits;
-  Event event = event_of(sequence, wants_logits ? EventKind::kLogits : EventKind::kScores);
+  Event event = event_of(sequence, scores ? EventKind::kScores : EventKind::kLogits);
   event.logits = std::move(sequence.logits);
   event.scores = std::move(sequence.scores);
   emit_(std::move(event));

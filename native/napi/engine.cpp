@@ -69,6 +69,7 @@ Request request_of(const Napi::CallbackInfo& info) {
   request.stop_ids = args.int32_array("stopIds");
   request.top_logprobs = static_cast<int32_t>(args.integer("topLogprobs", 0));
   request.all_logits = args.boolean("allLogits", false);
+  request.score_from = args.integer("scoreFrom", 1);
   request.reuse_prefix = args.boolean("reusePrefix", true);
   return request;
 }

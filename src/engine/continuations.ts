@@ -2,30 +2,49 @@
  * How likely continuations of one context are.
  */
 
-/** What of an engine it takes. */
-export interface ContinuationEngine {
-  logits(ids: ArrayLike<number>, options: { signal?: AbortSignal }): Promise<Float32Array[]>;
-  score(ids: ArrayLike<number>, options: { signal?: AbortSignal }): Promise<Float64Array>;
+interface ScoreOptions {
+  signal?: AbortSignal;
+  reusePrefix?: boolean;
 }
 
+/** What of an engine it takes. */
+export interface ContinuationEngine {
+  logits(ids: ArrayLike<number>, options: ScoreOptions): Promise<Float32Array[]>;
+  score(ids: ArrayLike<number>, options: ScoreOptions & { from: number }): Promise<Float64Array>;
+}
+
+/** Tokens of a page of the engine's cache: what shorter contexts have in common is not kept. */
+const PAGE_TOKENS = 32;
+
 /**
- * Log-probabilities of every token of each continuation. Continuations of one token are all read off the same logits:
- * the context is computed once for them.
+ * Log-probabilities of every token of each continuation. The context is computed once as far as it fills pages of the
+ * cache: the first continuation goes ahead, the others find the pages. Continuations of one token are all read off the
+ * same logits.
  */
 export async function scoreContinuations(
   engine: ContinuationEngine,
   context: ArrayLike<number>,
   continuations: readonly ArrayLike<number>[],
-  options: { signal?: AbortSignal },
+  { signal }: { signal?: AbortSignal },
 ): Promise<Float64Array[]> {
-  const single = continuations.some(({ length }) => length === 1) ? engine.logits(context, options) : null;
+  const options = { reusePrefix: context.length > PAGE_TOKENS, ...(signal === undefined ? {} : { signal }) };
+  let ahead: Promise<unknown> | null = null;
+  const goAhead = <T>(start: () => Promise<T>): Promise<T> => {
+    if (options.reusePrefix && ahead !== null) return ahead.then(start);
+    const started = start();
+    ahead = started;
+    return started;
+  };
+  const single = continuations.some(({ length }) => length === 1)
+    ? goAhead(() => engine.logits(context, options))
+    : Promise.resolve([]);
   const scores = continuations.map(async (continuation) => {
-    if (continuation.length === 1 && single !== null) {
-      const [row] = await single;
-      return Float64Array.of(logProbability(row as Float32Array, continuation[0] as number));
-    }
-    const whole = Int32Array.from([...Array.from(context), ...Array.from(continuation)]);
-    return (await engine.score(whole, options)).slice(context.length - 1);
+    if (continuation.length === 1)
+      return Float64Array.of(logProbability((await single)[0] as Float32Array, continuation[0] as number));
+    const ids = new Int32Array(context.length + continuation.length);
+    ids.set(context);
+    ids.set(continuation, context.length);
+    return goAhead(() => engine.score(ids, { ...options, from: context.length }));
   });
   return Promise.all(scores);
 }

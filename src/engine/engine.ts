@@ -104,10 +104,21 @@ export class Engine implements AsyncDisposable {
     return session;
   }
 
-  /** Logits after the last id, or after every id: one row of vocabSize values for each. */
-  async logits(ids: ArrayLike<number>, options: { all?: boolean; signal?: AbortSignal } = {}): Promise<Float32Array[]> {
+  /**
+   * Logits after the last id, or after every id: one row of vocabSize values for each. `reusePrefix`: take what other
+   * requests left in the cache for the ids before the last, as generations do; ids that are left for others in turn.
+   */
+  async logits(
+    ids: ArrayLike<number>,
+    options: { all?: boolean; reusePrefix?: boolean; signal?: AbortSignal } = {},
+  ): Promise<Float32Array[]> {
     const event = await this.#single(
-      { kind: "logits", prompt: toTokenIds(ids, this.spec.vocabSize), allLogits: options.all === true },
+      {
+        kind: "logits",
+        prompt: toTokenIds(ids, this.spec.vocabSize),
+        allLogits: options.all === true,
+        reusePrefix: options.reusePrefix === true,
+      },
       options.signal,
     );
     if (event.kind !== "logits") throw new EspalierError("ERR_INTERNAL", `expected logits, found ${event.kind}`);
@@ -117,9 +128,23 @@ export class Engine implements AsyncDisposable {
     return rows;
   }
 
-  /** Natural log-probability of ids[1..] given what precedes each: ids.length - 1 values. */
-  async score(ids: ArrayLike<number>, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
-    const event = await this.#single({ kind: "score", prompt: toTokenIds(ids, this.spec.vocabSize) }, options.signal);
+  /**
+   * Natural log-probability of ids[from..] given what precedes each: ids.length - from values. `from` is 1 unless given;
+   * the less is asked for, the less is computed. `reusePrefix` as for `logits`, for the ids before `from`.
+   */
+  async score(
+    ids: ArrayLike<number>,
+    options: { from?: number; reusePrefix?: boolean; signal?: AbortSignal } = {},
+  ): Promise<Float64Array> {
+    const event = await this.#single(
+      {
+        kind: "score",
+        prompt: toTokenIds(ids, this.spec.vocabSize),
+        scoreFrom: options.from ?? 1,
+        reusePrefix: options.reusePrefix === true,
+      },
+      options.signal,
+    );
     if (event.kind !== "scores") throw new EspalierError("ERR_INTERNAL", `expected scores, found ${event.kind}`);
     return event.scores;
   }

@@ -2,7 +2,7 @@
  * Log-likelihoods of every document's answers.
  */
 import { encodePairs, fitPair, type EncodedPair, type PairTokenizer } from "./encode.js";
-import { forEachInFlight } from "./in-flight.js";
+import { forEachInFlight, ITEMS_IN_FLIGHT } from "./in-flight.js";
 import { scoreChoices } from "./metrics.js";
 import type { Prompt } from "./prompts.js";
 import type { ChoiceDocument, Sample } from "./types.js";
@@ -50,13 +50,24 @@ export async function chooseAnswers(
   const samples = new Array<Sample>(prompts.length);
   let done = 0;
   questions.sort((a, b) => b.tokens - a.tokens || a.index - b.index);
-  await forEachInFlight(questions, run.signal, async ({ index, document, answers }, signal) => {
-    const logLikelihoods = await scoreAnswers(engine, answers, signal);
-    const values = scoreChoices(logLikelihoods, document);
-    samples[index] = { kind: "choice", logLikelihoods, gold: document.gold, values };
-    run.onDone(++done);
-  });
+  await forEachInFlight(
+    questions,
+    atOnce(engine, questions),
+    run.signal,
+    async ({ index, document, answers }, signal) => {
+      const logLikelihoods = await scoreAnswers(engine, answers, signal);
+      const values = scoreChoices(logLikelihoods, document);
+      samples[index] = { kind: "choice", logLikelihoods, gold: document.gold, values };
+      run.onDone(++done);
+    },
+  );
   return { samples, truncated };
+}
+
+/** Fewer of long questions: what their answers share must stay in the cache until the last of them is scored. */
+function atOnce(engine: ChoosingEngine, questions: readonly Question[]): number {
+  const longest = questions[0]?.answers[0]?.context.length ?? 1;
+  return Math.min(ITEMS_IN_FLIGHT, Math.max(4, Math.floor((2 * engine.contextTokens) / longest)));
 }
 
 async function encodeQuestions(

@@ -3,7 +3,7 @@
  */
 import { EspalierError } from "../../errors.js";
 import type { Outcome, Run } from "./choose.js";
-import { forEachInFlight } from "./in-flight.js";
+import { forEachInFlight, ITEMS_IN_FLIGHT } from "./in-flight.js";
 import type { PairTokenizer } from "./encode.js";
 import type { Prompt } from "./prompts.js";
 import type { GenerateDocument, GenerateTask, Sample } from "./types.js";
@@ -40,7 +40,7 @@ export async function writeAnswers(
   const ids = await tokenizer.encodeBatch(prompts.map(({ prefix, document }) => prefix + document.context));
   const samples = new Array<Sample>(prompts.length);
   let done = 0;
-  await forEachInFlight([...prompts.entries()], run.signal, async ([index, { document }], signal) => {
+  await forEachInFlight([...prompts.entries()], ITEMS_IN_FLIGHT, run.signal, async ([index, { document }], signal) => {
     const generation = engine.generate({
       ids: (ids[index] as Int32Array).slice(-room),
       maxTokens: task.maxTokens,

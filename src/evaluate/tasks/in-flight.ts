@@ -4,11 +4,12 @@
 import { throwIfAborted } from "../../abort.js";
 
 /** More than the engine works on together: it never waits for us. */
-const ITEMS_IN_FLIGHT = 32;
+export const ITEMS_IN_FLIGHT = 32;
 
 /** The first error stops the rest; it is thrown when all have stopped. */
 export async function forEachInFlight<Item>(
   items: readonly Item[],
+  atOnce: number,
   signal: AbortSignal | undefined,
   work: (item: Item, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
@@ -27,7 +28,7 @@ export async function forEachInFlight<Item>(
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(ITEMS_IN_FLIGHT, items.length) }, worker));
+  await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
   throwIfAborted(signal);
   if (errors.length > 0) throw errors[0];
 }

@@ -96,4 +96,12 @@ describe("logits and score", () => {
       failure("ERR_ARGUMENT", "ids: expected a list of token ids, found undefined"),
     );
   });
+
+  it("refuse to score from where no id is", async () => {
+    for (const from of [0, 3, -1])
+      await expect(engine.score([1, 2, 3], { from })).rejects.toEqual(
+        failure("ERR_ARGUMENT", `from: expected 1 to 2 (the last of the ids), found ${from}`),
+      );
+    await expect(engine.score([1, 2, 3], { from: 1.5 })).rejects.toMatchObject({ code: "ERR_ARGUMENT" });
+  });
 });

@@ -133,4 +133,31 @@ describe("grouping does not change results", () => {
     expect(scores.length).toBe(29);
     expect(largestDifference(scores, expected)).toBeLessThanOrEqual(1e-5);
   });
+
+  it.each([false, true])("score from a place on is the rest of the whole; from the cache: %p", async (reusePrefix) => {
+    const ids = someIds(100, 61);
+    await using engine = await loadTiny("plain-v4", { prefillChunk: 24 });
+    const whole = await engine.score(ids);
+    for (const from of [1, 2, 24, 33, 64, 65, 98, 99]) {
+      const scores = await engine.score(ids, { from, reusePrefix });
+      expect(scores.length).toBe(100 - from);
+      expect(largestDifference(scores, whole.slice(from - 1))).toBeLessThanOrEqual(1e-5);
+    }
+  });
+
+  it("takes from the cache what nobody asks logits of", async () => {
+    await using engine = await loadTiny("plain-v4");
+    const prompt = Int32Array.from(someIds(100, 61));
+    const reused = (kind: "logits" | "score", options: object): Promise<number> =>
+      new Promise((resolve) => {
+        engine.request({ kind, prompt, ...options }, (event) => event.kind === "done" && resolve(event.reusedTokens));
+      });
+    expect(await reused("score", { scoreFrom: 64 })).toBe(0);
+    expect(await reused("score", { scoreFrom: 64 })).toBe(32); // whole pages of the 63 ids before
+    expect(await reused("score", { scoreFrom: 65 })).toBe(64);
+    expect(await reused("score", {})).toBe(0);
+    expect(await reused("logits", {})).toBe(96);
+    expect(await reused("logits", { allLogits: true })).toBe(0);
+    expect(await reused("logits", { reusePrefix: false })).toBe(0);
+  });
 });

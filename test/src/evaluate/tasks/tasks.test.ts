@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { evaluateTasks, readTasks, recoveryOf, type TaskFile } from "../../../../src/evaluate/index.js";
 import type { TaskEngine } from "../../../../src/evaluate/tasks/evaluate-tasks.js";
-import { loadTiny } from "../../engine/fixtures.js";
+import { loadTiny, someIds } from "../../engine/fixtures.js";
 import { temporaryDirectory } from "../../../temporary.js";
 
 const folder = temporaryDirectory();
@@ -141,10 +141,12 @@ describe("evaluateTasks", () => {
 
   it("asks the answers of a question together and several questions at a time", async () => {
     const tasks = await load("arc_easy", ...Array.from({ length: 100 }, () => arc("A")));
-    const engine = fakeEngine();
+    const engine = fakeEngine({ contextTokens: 1024 });
     await evaluateTasks(engine, tasks, { limit: 60 });
-    expect(engine.asked).toBe(60);
-    expect(engine.most).toBe(32);
+    expect([engine.asked, engine.most]).toEqual([60, 32]);
+    const small = fakeEngine({ contextTokens: 48 }); // as many as its cache remembers of 19 tokens each
+    await evaluateTasks(small, tasks, { limit: 60 });
+    expect([small.asked, small.most]).toEqual([60, 5]);
   });
 
   it("reads the plain columns as the hub's", async () => {
@@ -225,9 +227,10 @@ describe("evaluateTasks", () => {
 });
 
 describe("scoreContinuations of a real engine", () => {
-  it("is what its logits say", async () => {
+  // Pages of the cache hold 32 tokens: the longer contexts are computed once.
+  it.each([1, 5, 32, 33, 64, 90])("is what its logits say after %d tokens", async (length) => {
     await using engine = await loadTiny("plain-v4");
-    const context = [1, 5, 9, 2, 7];
+    const context = someIds(length, engine.spec.vocabSize);
     const continuations = [[3], [8], [4, 6, 1], [3, 3]];
     const scores = await engine.scoreContinuations(context, continuations);
     for (const [index, continuation] of continuations.entries()) {
