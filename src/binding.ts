@@ -4,6 +4,7 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadAddon } from "./load-addon.js";
+import type { CalibratorConfig, NativeCalibrator } from "./calibrate/native-calibrator.js";
 import type { Communicator, NativeTrainerConstructor } from "./train/native-trainer.js";
 import { version } from "./version.js";
 
@@ -190,6 +191,7 @@ export interface NativeEngine {
 
 export interface NativeBinding {
   NativeEngine: new (config: NativeEngineConfig, onEvents: () => void) => NativeEngine;
+  NativeCalibrator: new (config: CalibratorConfig) => NativeCalibrator;
   NativeTrainer: NativeTrainerConstructor;
   /** null when this process was not started as one of several. ERR_MPI. A process joins once. */
   openCommunicator(): Communicator | null;

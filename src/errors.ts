@@ -206,6 +206,10 @@ export const errorTable = {
     meaning: "A GGUF file has a version or byte order that is not read.",
     hint: "Versions 2 and 3, little-endian, are read: convert the model again.",
   },
+  ERR_IMPORTANCE_SCORES: {
+    meaning: "A directory of importance scores is damaged, or none.",
+    hint: "Give the directory that `espalier importance` made.",
+  },
   ERR_INTERNAL: {
     meaning: "A defect in espalier itself.",
     hint: "Please report it with the message and what you ran.",

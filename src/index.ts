@@ -57,6 +57,14 @@ export {
   type TasksReport,
 } from "./evaluate/index.js";
 export {
+  measureImportance,
+  type Aggregation,
+  type ImportanceHooks,
+  type ImportanceOptions,
+  type ImportanceProgress,
+  type ImportanceReport,
+} from "./importance/index.js";
+export {
   prune,
   type Candidate,
   type ImportanceScores,

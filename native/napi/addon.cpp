@@ -4,6 +4,7 @@
 
 #include "core/cpu_features.h"
 #include "core/thread_pool.h"
+#include "napi/calibrator.h"
 #include "napi/ceilings.h"
 #include "napi/communicator.h"
 #include "napi/engine.h"
@@ -65,6 +66,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("readTensor", Napi::Function::New(env, js_read_tensor));
   exports.Set("packTensor", Napi::Function::New(env, js_pack_tensor));
   exports.Set("weightFormats", Napi::Function::New(env, weight_formats_for_js));
+  NativeCalibrator::define(env, exports);
   NativeEngine::define(env, exports);
   NativeTrainer::define(env, exports);
   exports.Set("testing", testing::make_exports(env));

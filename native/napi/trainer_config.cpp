@@ -21,26 +21,6 @@ constexpr std::pair<const char*, LossKind> kKinds[] = {{"cross_entropy", LossKin
                                                        {"hidden_cosine", LossKind::kHiddenCosine},
                                                        {"hidden_squarehead", LossKind::kHiddenSquarehead}};
 
-TrainModel model_of(const Arguments& args, Napi::Env env) {
-  TrainModel model;
-  model.spec = model_spec_of(args.object("spec"), env);
-  const Napi::Array list = args.array("tensors");
-  model.tensors.reserve(list.Length());
-  for (uint32_t i = 0; i < list.Length(); ++i) {
-    const Napi::HandleScope scope(env);
-    const Arguments tensor(list.Get(i), "tensor");
-    TrainTensor out{tensor.string("name"), tensor.string("role"), tensor.string("part"), tensor.integer("layer", -1)};
-    if (tensor.has("file")) {
-      out.file = mapped_file_of(tensor.value("file"));
-      if (!tensor.value("source").IsObject())
-        throw to_js_error(env, Status("ERR_ARGUMENT", out.name + ": source: expected an object"));
-      out.source = tensor_source_of(tensor.value("source").As<Napi::Object>());
-    }
-    model.tensors.push_back(std::move(out));
-  }
-  return model;
-}
-
 LossTerm term_of(const Arguments& args, Napi::Env env) {
   LossTerm term;
   const std::string kind = args.string("kind");
@@ -76,15 +56,35 @@ std::vector<std::string> strings_of(const Napi::Array& list) {
 
 }  // namespace
 
+TrainModel train_model_of(const Arguments& args, Napi::Env env) {
+  TrainModel model;
+  model.spec = model_spec_of(args.object("spec"), env);
+  const Napi::Array list = args.array("tensors");
+  model.tensors.reserve(list.Length());
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Napi::HandleScope scope(env);
+    const Arguments tensor(list.Get(i), "tensor");
+    TrainTensor out{tensor.string("name"), tensor.string("role"), tensor.string("part"), tensor.integer("layer", -1)};
+    if (tensor.has("file")) {
+      out.file = mapped_file_of(tensor.value("file"));
+      if (!tensor.value("source").IsObject())
+        throw to_js_error(env, Status("ERR_ARGUMENT", out.name + ": source: expected an object"));
+      out.source = tensor_source_of(tensor.value("source").As<Napi::Object>());
+    }
+    model.tensors.push_back(std::move(out));
+  }
+  return model;
+}
+
 const char* loss_kind_name(LossKind kind) { return kKinds[static_cast<int>(kind)].first; }
 
 TrainConfig train_config_of(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Arguments args(info[0], "trainer config");
   TrainConfig config;
-  config.model = model_of(args.object("model"), env);
+  config.model = train_model_of(args.object("model"), env);
   config.has_teacher = args.has("teacher");
-  if (config.has_teacher) config.teacher = model_of(args.object("teacher"), env);
+  if (config.has_teacher) config.teacher = train_model_of(args.object("teacher"), env);
   const Napi::Array losses = args.array("losses");
   for (uint32_t i = 0; i < losses.Length(); ++i) config.losses.push_back(term_of({losses.Get(i), "loss"}, env));
   config.max_sequences = args.integer("maxSequences");
@@ -105,6 +105,7 @@ TrainConfig train_config_of(const Napi::CallbackInfo& info) {
   if (args.has("frozen")) config.frozen = strings_of(args.array("frozen"));
   config.init_seed = static_cast<uint64_t>(args.integer("initSeed", 0));
   config.init_std = args.number("initStd", 0.02);
+  config.forward_only = args.boolean("forwardOnly", false);
   config.data_parallel = args.boolean("dataParallel", false);
   config.threads = threads_of(args, env);
   config.isa = isa_of(args, env);
@@ -117,6 +118,8 @@ OwnedBatch batch_of(const Napi::CallbackInfo& info) {
   batch.view.sequences = args.integer("sequences");
   batch.view.length = args.integer("length");
   batch.view.last = args.boolean("last", false);
+  batch.view.skip_begin = args.integer("skipBegin", 0);
+  batch.view.skip_end = args.integer("skipEnd", 0);
   batch.tokens = args.int32_array("tokens");
   batch.labels = args.int32_array("labels");
   batch.document_starts = args.int32_array("documentStarts");

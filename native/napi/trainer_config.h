@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "napi/arguments.h"
 #include "train/train_config.h"
 
 namespace espalier {
@@ -19,6 +20,9 @@ struct OwnedBatch {
 };
 // TrainBatch of src/train/native-trainer.ts.
 OwnedBatch batch_of(const Napi::CallbackInfo& info);
+
+// { spec, tensors }. Throws JavaScript errors.
+TrainModel train_model_of(const Arguments& args, Napi::Env env);
 
 const char* loss_kind_name(LossKind kind);
 

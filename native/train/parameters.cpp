@@ -203,7 +203,7 @@ Status Parameters::create(const TrainModel& model, const ParameterOptions& optio
   ESP_RETURN_IF_ERROR(check_spec(model.spec));
   list_.reserve(model.tensors.size() + options.extra.size());
   for (const TrainTensor& tensor : model.tensors) ESP_RETURN_IF_ERROR(add(model.spec, tensor));
-  ESP_RETURN_IF_ERROR(check_complete(model.spec));
+  if (options.whole) ESP_RETURN_IF_ERROR(check_complete(model.spec));
   for (Parameter& parameter : list_) parameter.trainable = options.trainable && !options.model_frozen;
   for (const ExtraParameter& extra : options.extra) {
     ESP_RETURN_IF_ERROR(add_extra(extra));

@@ -33,6 +33,7 @@ struct ExtraParameter {
 struct ParameterOptions {
   bool trainable = true;      // false: nothing is
   bool model_frozen = false;  // only the extra parameters are trained
+  bool whole = true;          // false: some of the model's tensors will do
   std::vector<std::string> frozen;
   std::vector<ExtraParameter> extra;
 };

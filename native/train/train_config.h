@@ -70,6 +70,7 @@ struct TrainConfig {
   std::vector<std::string> frozen;
   uint64_t init_seed = 0;
   double init_std = 0.02;
+  bool forward_only = false;   // evaluate() only: no gradients, moments or kept activations
   bool data_parallel = false;  // gradients are summed over the ranks of an MPI run
   int32_t threads = 0;         // 0 = default
   Isa isa = Isa::kRef;
@@ -81,7 +82,8 @@ struct TrainBatch {
   const int32_t* tokens = nullptr;
   const int32_t* labels = nullptr;
   const int32_t* document_starts = nullptr;
-  bool last = false;  // of its update: data-parallel sums may start as gradients become complete
+  int64_t skip_begin = 0, skip_end = 0;  // layers [begin, end) are left out; forward-only trainers
+  bool last = false;                     // of its update: data-parallel sums may start as gradients become complete
   int64_t token_count() const { return sequences * length; }
 };
 

@@ -35,7 +35,7 @@ TrainDecoder::TrainDecoder(const ModelSpec& spec, Parameters* parameters, Activa
   }
   LinearPart head;
   head.weight = spec.tie_word_embeddings ? embedding_ : parameters->find("lm_head", "weight", -1);
-  lm_head_.add(head);
+  if (head.weight != nullptr) lm_head_.add(head);
 }
 
 void TrainDecoder::add_part(TrainLinear& linear, Parameters* parameters, const std::string& role, int64_t layer,
@@ -128,33 +128,49 @@ Status TrainDecoder::forward(TrainContext& context, const TrainBatch& batch, boo
   fill_positions(batch);
   embed(context, batch);
   for (int64_t i = 0; i < spec_.num_layers; ++i) {
-    const TrainLayer& layer = layers_[static_cast<size_t>(i)];
+    if (i >= batch.skip_begin && i < batch.skip_end) continue;  // hidden(i) is hidden(i + 1) without a backward pass
     ESP_RETURN_IF_ERROR(check_stop(context));
     if (observer != nullptr) ESP_RETURN_IF_ERROR(observer->seen(context, batch, i - 1, activations_.hidden(i)));
     if (keep) ESP_RETURN_IF_ERROR(activations_.keep_input(context, i, tokens));
-    ESP_RETURN_IF_ERROR(block_body(context, layer, activations_.block(i), activations_.hidden(i), batch));
+    ESP_RETURN_IF_ERROR(block_body(context, i, activations_.hidden(i), batch));
     if (keep) ESP_RETURN_IF_ERROR(activations_.keep_block(context, i, tokens));
-    ESP_RETURN_IF_ERROR(block_output(context, layer, activations_.block(i), activations_.hidden(i + 1), tokens));
+    ESP_RETURN_IF_ERROR(block_output(context, i, activations_.hidden(i + 1), batch));
   }
   return observer != nullptr ? observer->seen(context, batch, spec_.num_layers - 1, output()) : Status::ok();
 }
 
-Status TrainDecoder::block_body(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept,
-                                const float* in, const TrainBatch& batch) {
+Status TrainDecoder::block(TrainContext& context, const TrainBatch& batch, int64_t index, const float* in, float* out) {
+  const int64_t hidden = spec_.hidden_size;
+  fill_positions(batch);
+  ESP_RETURN_IF_ERROR(check_stop(context));
+  ESP_RETURN_IF_ERROR(tap(context, batch, index, Tap::kBlockInput, in, hidden));
+  ESP_RETURN_IF_ERROR(block_body(context, index, in, batch));
+  ESP_RETURN_IF_ERROR(block_output(context, index, out, batch));
+  return tap(context, batch, index, Tap::kBlockOutput, out, hidden);
+}
+
+Status TrainDecoder::block_body(TrainContext& context, int64_t index, const float* in, const TrainBatch& batch) {
+  const TrainLayer& layer = layers_[static_cast<size_t>(index)];
+  const BlockActivations& kept = activations_.block(index);
   const int64_t tokens = batch.token_count(), hidden = spec_.hidden_size, ffn = spec_.intermediate_size;
   ESP_RETURN_IF_ERROR(norm_forward(context, layer.input_layernorm, in, normed_, tokens));
+  ESP_RETURN_IF_ERROR(tap(context, batch, index, Tap::kAttentionInput, normed_, hidden));
   ESP_RETURN_IF_ERROR(linear_forward(context, layer.qkv, normed_, hidden, nullptr, kept.qkv, qkv_width_, tokens));
   ESP_RETURN_IF_ERROR(rotate(context, kept.qkv, tokens, false));
   ESP_RETURN_IF_ERROR(attention_forward(context, kept, batch));
+  ESP_RETURN_IF_ERROR(tap(context, batch, index, Tap::kAttentionOutput, kept.attention, q_width_));
   ESP_RETURN_IF_ERROR(linear_forward(context, layer.o_proj, kept.attention, q_width_, in, kept.middle, hidden, tokens));
   ESP_RETURN_IF_ERROR(norm_forward(context, layer.post_attention_layernorm, kept.middle, normed_, tokens));
+  ESP_RETURN_IF_ERROR(tap(context, batch, index, Tap::kMlpInput, normed_, hidden));
   return linear_forward(context, layer.gate_up, normed_, hidden, nullptr, kept.gate_up, 2 * ffn, tokens);
 }
 
-Status TrainDecoder::block_output(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept,
-                                  float* out, int64_t tokens) {
-  const int64_t ffn = spec_.intermediate_size;
+Status TrainDecoder::block_output(TrainContext& context, int64_t index, float* out, const TrainBatch& batch) {
+  const TrainLayer& layer = layers_[static_cast<size_t>(index)];
+  const BlockActivations& kept = activations_.block(index);
+  const int64_t tokens = batch.token_count(), ffn = spec_.intermediate_size;
   ESP_RETURN_IF_ERROR(swiglu(context.cpu, {kept.gate_up, kept.gate_up + ffn, gated_, 2 * ffn, ffn, tokens, ffn}));
+  ESP_RETURN_IF_ERROR(tap(context, batch, index, Tap::kMlpProduct, gated_, ffn));
   return linear_forward(context, layer.down_proj, gated_, ffn, kept.middle, out, spec_.hidden_size, tokens);
 }
 

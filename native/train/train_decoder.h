@@ -29,6 +29,25 @@ class HiddenObserver {
                               float* dhidden) = 0;
 };
 
+// What a block computes on its way. Each has the name of the layer it goes into, but for the ends of the block.
+enum class Tap : int32_t {
+  kBlockInput,       // residual stream
+  kAttentionInput,   // of q_proj, k_proj, v_proj: the norm's output
+  kAttentionOutput,  // of o_proj: what the heads gathered
+  kMlpInput,         // of gate_proj, up_proj: the norm's output
+  kMlpProduct,       // of down_proj: activated gate times up
+  kBlockOutput,      // residual stream
+};
+
+// Sees what goes through the taps of a forward pass, in the order of Tap.
+class TapObserver {
+ public:
+  virtual ~TapObserver() = default;
+  // x [tokens, width]
+  virtual Status tapped(TrainContext& context, const TrainBatch& batch, int64_t layer, Tap tap, const float* x,
+                        int64_t width) = 0;
+};
+
 class TrainDecoder {
  public:
   // The parameters must outlive the decoder. lora_scale: alpha / rank of the adapters among the parameters.
@@ -37,6 +56,11 @@ class TrainDecoder {
   // Takes memory for batches of up to max_sequences x length tokens; nothing in `work` is needed between a forward pass
   // without a backward pass and the next.
   void carve(Arena& own, Arena& work, int64_t max_sequences, int64_t length);
+
+  // One block alone: in [tokens, hidden] becomes out, which is not in. Needs the block's parameters only.
+  Status block(TrainContext& context, const TrainBatch& batch, int64_t index, const float* in, float* out);
+  // nullptr: nobody.
+  void set_taps(TapObserver* taps) { taps_ = taps; }
 
   // Leaves the output of the last block in output(). keep: for a backward pass.
   Status forward(TrainContext& context, const TrainBatch& batch, bool keep, HiddenObserver* observer);
@@ -60,11 +84,12 @@ class TrainDecoder {
   Status norm_forward(TrainContext& context, const Parameter* weight, const float* x, float* out, int64_t tokens);
   Status norm_backward(TrainContext& context, Parameter* weight, const float* x, float* dnormed, int64_t tokens);
   Status rotate(TrainContext& context, float* qkv, int64_t tokens, bool inverse);
+  Status tap(TrainContext& context, const TrainBatch& batch, int64_t index, Tap which, const float* x, int64_t width) {
+    return taps_ != nullptr ? taps_->tapped(context, batch, index, which, x, width) : Status::ok();
+  }
   // All of a block that its backward pass needs.
-  Status block_body(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept, const float* in,
-                    const TrainBatch& batch);
-  Status block_output(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept, float* out,
-                      int64_t tokens);
+  Status block_body(TrainContext& context, int64_t index, const float* in, const TrainBatch& batch);
+  Status block_output(TrainContext& context, int64_t index, float* out, const TrainBatch& batch);
   Status attention_forward(TrainContext& context, const BlockActivations& kept, const TrainBatch& batch);
   Status block_backward(TrainContext& context, int64_t index, const TrainBatch& batch);
   Status mlp_backward(TrainContext& context, const TrainLayer& layer, const BlockActivations& kept, int64_t tokens);
@@ -83,6 +108,7 @@ class TrainDecoder {
   Parameter* norm_;
   std::vector<TrainLayer> layers_;
   TrainLinear lm_head_;
+  TapObserver* taps_ = nullptr;
 
   Activations activations_;
   float* dhidden_ = nullptr;                                      // [tokens, hidden]

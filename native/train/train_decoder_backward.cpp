@@ -86,7 +86,7 @@ Status TrainDecoder::block_backward(TrainContext& context, int64_t index, const 
   bool computed;
   ESP_RETURN_IF_ERROR(activations_.restore(context, index, batch.token_count(), &computed));
   const float* in = activations_.hidden(index);
-  if (!computed) ESP_RETURN_IF_ERROR(block_body(context, layer, kept, in, batch));
+  if (!computed) ESP_RETURN_IF_ERROR(block_body(context, index, in, batch));
   ESP_RETURN_IF_ERROR(mlp_backward(context, layer, kept, batch.token_count()));
   return attention_backward(context, layer, kept, in, batch);
 }

@@ -39,8 +39,20 @@ Status Trainer::check_batch(const TrainBatch& batch) const {
   return Status::ok();
 }
 
+Status Trainer::check_skip(const TrainBatch& batch, bool backward) const {
+  if (backward && config_.forward_only) return Status("ERR_ARGUMENT", "accumulate: the trainer is forward only");
+  if (batch.skip_begin == batch.skip_end) return Status::ok();
+  if (!config_.forward_only) return Status("ERR_ARGUMENT", "skipLayers: only a trainer that is forward only can");
+  const int64_t layers = config_.model.spec.num_layers;
+  if (batch.skip_begin >= 0 && batch.skip_begin < batch.skip_end && batch.skip_end <= layers) return Status::ok();
+  return Status("ERR_ARGUMENT", format_text("skipLayers: expected layers inside [0, %lld), found [%lld, %lld)",
+                                            static_cast<long long>(layers), static_cast<long long>(batch.skip_begin),
+                                            static_cast<long long>(batch.skip_end)));
+}
+
 Status Trainer::run(const TrainBatch& batch, bool backward, BatchLosses* losses) {
   ESP_RETURN_IF_ERROR(check_batch(batch));
+  ESP_RETURN_IF_ERROR(check_skip(batch, backward));
   *losses = {};
   losses->sums.assign(config_.losses.size(), 0.0);
   if (hidden_terms_ != nullptr) hidden_terms_->begin();

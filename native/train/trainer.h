@@ -60,6 +60,7 @@ class Trainer {
   Status start_threads();
   Status open_models();
   Status reserve_activations();
+  Status check_skip(const TrainBatch& batch, bool backward) const;
   Status check_batch(const TrainBatch& batch) const;
   Status run(const TrainBatch& batch, bool backward, BatchLosses* losses);
   // Adds the logit terms to the total, and those of hidden states.

@@ -131,6 +131,7 @@ Status Trainer::open_models() {
   const bool hidden = has_hidden_terms(config_), projects = hidden && spec.hidden_size != teacher_spec.hidden_size;
   ParameterOptions options;
   options.frozen = config_.frozen;
+  options.trainable = !config_.forward_only;
   options.model_frozen = config_.lora.rank != 0;
   if (options.model_frozen) ESP_RETURN_IF_ERROR(add_adapters(config_, &options.extra));
   if (projects) {
@@ -142,9 +143,11 @@ Status Trainer::open_models() {
   }
   ESP_RETURN_IF_ERROR(parameters_.create(config_.model, options));
   const double rank = static_cast<double>(std::max<int64_t>(config_.lora.rank, 1));
-  decoder_ = std::make_unique<TrainDecoder>(
-      spec, &parameters_, ActivationOptions{true, config_.activation_checkpointing, config_.bf16_activations},
-      static_cast<float>(config_.lora.alpha / rank));
+  const ActivationOptions keep =
+      config_.forward_only ? ActivationOptions{}
+                           : ActivationOptions{true, config_.activation_checkpointing, config_.bf16_activations};
+  decoder_ =
+      std::make_unique<TrainDecoder>(spec, &parameters_, keep, static_cast<float>(config_.lora.alpha / rank));
   if (config_.has_teacher) {
     ParameterOptions forward_only;
     forward_only.trainable = false;

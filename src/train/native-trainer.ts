@@ -78,6 +78,8 @@ export interface TrainerConfig {
   /** Weights drawn for tensors without a file: normal(0, initStd), norms 1, biases 0. */
   initSeed: number;
   initStd: number;
+  /** evaluate() only, in less memory: no gradients, moments or kept activations. Default false. */
+  forwardOnly?: boolean;
   /** Gradients are summed over the ranks of `openCommunicator()`; every rank makes the same updates. Default false. */
   dataParallel?: boolean;
   /** 0 = default. */
@@ -94,6 +96,9 @@ export interface TrainBatch {
   labels: Int32Array;
   /** Place in the row where each token's document starts: attention and positions begin anew there. */
   documentStarts?: Int32Array;
+  /** Layers [skipBegin, skipEnd) are left out; only where the trainer is forward only. Default: none. */
+  skipBegin?: number;
+  skipEnd?: number;
   /** The last batch before update(): data-parallel sums start while its backward pass still runs. Default false. */
   last?: boolean;
 }

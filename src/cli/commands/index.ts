@@ -7,6 +7,7 @@ import { register as doctor } from "./doctor.js";
 import { register as evaluate } from "./evaluate.js";
 import { register as exportModel } from "./export.js";
 import { register as generate } from "./generate.js";
+import { register as importance } from "./importance.js";
 import { register as inspect } from "./inspect.js";
 import { register as logits } from "./logits.js";
 import { register as prune } from "./prune.js";
@@ -23,6 +24,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   tokenizer,
   tokenize,
   train,
+  importance,
   prune,
   build,
   generate,

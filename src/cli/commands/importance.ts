@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/** espalier importance: what matters in a model, measured on data. */
+import type { Command } from "commander";
+import type { IsaName } from "../../binding.js";
+import type { CalibrationPlan } from "../../calibrate/index.js";
+import { measureImportance, type ImportanceProgress, type ImportanceReport } from "../../importance/index.js";
+import { formatBytes, formatCount } from "../format.js";
+import { numberList, positiveNumber, wholeNumber } from "../options.js";
+import { action, type CommandContext } from "../run-command.js";
+
+interface Options {
+  data: string;
+  out: string;
+  samples: number;
+  seqLength?: number;
+  split: string;
+  seed: number;
+  layerBlocks: number[];
+  lossSamples: number;
+  batchSize?: number;
+  threads?: number;
+  isa: IsaName | "auto";
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command("importance")
+    .description("measure which channels, heads and layers of a model matter, by forward passes over data")
+    .argument("<model>", "model directory or GGUF file")
+    .requiredOption("--data <data>", 'PREFIX of .bin/.idx, directory of `tokenize`, or a blend "0.7 PREFIX 0.3 PREFIX"')
+    .requiredOption("--out <dir>", "directory of scores to make; must not exist")
+    .option("--samples <n>", "sequences measured on", positiveNumber, 1024)
+    .option("--seq-length <n>", "tokens of a sequence (default: 512, or the model's positions)", positiveNumber)
+    .option("--split <parts>", "parts of the documents, of which the first is used", "99,1,0")
+    .option("--seed <n>", "of the order of the samples", wholeNumber, 1234)
+    .option("--layer-blocks <list>", "measure the loss without every block of n layers, for each n", numberList, [1])
+    .option("--loss-samples <n>", "sequences of that measurement; 0: none", wholeNumber, 32)
+    .option("--batch-size <n>", "sequences worked on at once (default: about 4,096 tokens)", positiveNumber)
+    .option("--threads <n>", "threads (default: physical cores, or ESPALIER_THREADS)", positiveNumber)
+    .option("--isa <level>", "force ref, avx2, avx512 or avx512_bf16", "auto");
+  command.addHelpText(
+    "after",
+    "\nStarted again after it was stopped, it goes on where it was. `prune --importance DIR` takes the scores." +
+      "\n\nExample:\n  espalier importance SmolLM2-135M --data corpus --samples 1024 --layer-blocks 1,2,8,15 --out scores",
+  );
+  action(command, async (context, model: string, options: Options) => {
+    const report = await measureImportance(
+      { model, ...options },
+      { signal: context.signal, onProgress: showProgress(context) },
+    );
+    return { json: report, text: summary(report) };
+  });
+}
+
+function showProgress({ progress }: CommandContext): (event: ImportanceProgress) => void {
+  return (event) => {
+    switch (event.kind) {
+      case "indexing":
+        return progress.update("indexing data", event.done, event.total);
+      case "plan":
+        return progress.say(planText(event));
+      case "resumed":
+        return progress.say(`going on after block ${event.blocks}`);
+      case "pass":
+        return progress.update("forward pass", event.done, event.total, `block ${event.layer}`);
+      case "losses":
+        return progress.update("loss without layers", event.done, event.total);
+    }
+  };
+}
+
+function planText({ samples, tokens, layers, statesBytes, statesInMemory, blockBytes }: CalibrationPlan): string {
+  const place = statesInMemory ? "in memory" : "in a file beside the output";
+  return (
+    `${formatCount(samples)} samples, ${formatCount(tokens)} tokens through ${layers} blocks, one block at a time ` +
+    `(${formatBytes(blockBytes)}); hidden states take ${formatBytes(statesBytes)} ${place}`
+  );
+}
+
+function summary({ directory, samples, seqLength, blockImportance, loss, seconds }: ImportanceReport): string {
+  const ranked = blockImportance.all.map((score, layer) => ({ score, layer })).sort((a, b) => a.score - b.score);
+  const least = ranked.slice(0, 4).map(({ score, layer }) => `${layer + 1} (${score.toFixed(4)})`);
+  const lines = [
+    `${directory}: ${samples} samples of ${seqLength} tokens, ${seconds.toFixed(1)} s`,
+    `  least important layers, from 1, by block importance: ${least.join(", ")}`,
+  ];
+  for (const { size, losses } of loss.without) {
+    const best = losses.indexOf(Math.min(...losses));
+    const name = size === 1 ? `layer ${best + 1}` : `layers ${best + 1}-${best + size}`;
+    lines.push(`  loss ${loss.whole?.toFixed(4)}; least without ${name}: ${losses[best]!.toFixed(4)}`);
+  }
+  return lines.join("\n");
+}

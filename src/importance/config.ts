@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Options of an importance run.
+ */
+import { z } from "zod";
+import type { IsaName } from "../binding.js";
+import { parseFields } from "../model/parse-fields.js";
+
+const whole = (least: number) => z.number().int().min(least);
+
+const schema = z.strictObject({
+  model: z.string().min(1),
+  data: z.union([z.string().min(1), z.array(z.strictObject({ prefix: z.string(), weight: z.number() }))]),
+  out: z.string().min(1),
+  samples: whole(1).default(1024),
+  seqLength: whole(2).optional(),
+  split: z.string().default("99,1,0"),
+  seed: whole(0).default(1234),
+  layerBlocks: z.array(whole(1)).default([1]),
+  lossSamples: whole(0).default(32),
+  batchSize: whole(1).optional(),
+  threads: whole(1).optional(),
+  isa: z.enum(["auto", "ref", "avx2", "avx512", "avx512_bf16"]).default("auto"),
+});
+
+export interface ImportanceOptions {
+  /** Model directory or GGUF file. */
+  model: string;
+  /** As `train` takes it: a prefix of .bin/.idx, a directory of `tokenize`, or a blend. */
+  data: string | { prefix: string; weight: number }[];
+  /** Directory to make; must not exist. */
+  out: string;
+  /** Sequences measured on. Default: 1024, as NeMo and Model Optimizer. */
+  samples?: number;
+  /** Tokens of a sequence. Default: 512, or the model's positions where these are fewer. */
+  seqLength?: number;
+  /** Parts of the documents; the first part is used. Default: "99,1,0". */
+  split?: string;
+  /** Of the order of the samples. Default: 1234. */
+  seed?: number;
+  /** For each n the loss is measured without every block of n consecutive layers. Default: [1]. */
+  layerBlocks?: number[];
+  /** Sequences of that measurement, the first of the samples; 0: none. Default: 32. */
+  lossSamples?: number;
+  /** Sequences worked on at once. Default: about 4,096 tokens of them. */
+  batchSize?: number;
+  /** Default: the physical cores, or ESPALIER_THREADS. */
+  threads?: number;
+  isa?: IsaName | "auto";
+}
+
+export type ResolvedImportanceOptions = z.output<typeof schema>;
+
+/** ERR_ARGUMENT names the option, what was expected and what came. */
+export function resolveImportanceOptions(given: unknown): ResolvedImportanceOptions {
+  return parseFields(schema, given, { code: "ERR_ARGUMENT", where: "importance" });
+}
