@@ -41,6 +41,7 @@ export {
   type SessionOptions,
 } from "./engine/index.js";
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
+export { distill, type DistillOptions } from "./distill/index.js";
 export {
   evaluatePerplexity,
   evaluateTasks,

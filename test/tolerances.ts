@@ -19,6 +19,7 @@ export const tolerances = {
   "attention_train/lse": { metric: "element", atol: 2e-6, rtol: 1e-6, reason: "f32 scores, a sum and a log" },
   "backward/differences": { metric: "element", atol: 2e-6, rtol: 2e-6, reason: "f32 results; differences to 1e-9" },
   "bias_backward/f32": { metric: "element", atol: 3e-5, rtol: 3e-6, reason: "f32 sums over a thousand rows" },
+  "channel_moments/f64": { metric: "element", atol: 1e-5, rtol: 1e-5, reason: "f32 sums over up to 64 rows" },
   "embedding_backward/f32": { metric: "element", atol: 1e-5, rtol: 3e-6, reason: "f32 sums over the tokens of a row" },
   "gemm/f32": { metric: "nmse", bound: 1e-11, reason: "f32 sums over k against float64" },
   "hidden_loss/gradient": { metric: "element", atol: 1e-7, rtol: 3e-6, reason: "two f32 products and a sum" },

@@ -4,8 +4,7 @@
 import type { TrainerModel } from "../train/native-trainer.js";
 
 /** Where activations are seen. All but the block's ends are inputs of linear layers. */
-export type Tap =
-  "block_input" | "attention_input" | "attention_output" | "mlp_input" | "mlp_product" | "block_output";
+export type Tap = "block_input" | "attention_input" | "attention_output" | "mlp_input" | "mlp_product" | "block_output";
 
 /**
  * moments: [with and without the first position][mean of |x|, L2 norm, variance over a sequence's positions][sum, sum of

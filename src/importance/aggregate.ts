@@ -25,6 +25,12 @@ export const aggregations: readonly Aggregation[] = [true, false].flatMap((first
   aggregators.flatMap((batch) => aggregators.map((sequence) => ({ batch, sequence, firstPosition }))),
 );
 
+/** "l2,mean": over sequences, over positions; null when it is none. */
+export function parseAggregation(text: string, firstPosition: boolean): Aggregation | null {
+  const [batch, sequence, ...more] = text.split(",").map((name) => aggregators.find((known) => known === name.trim()));
+  return batch === undefined || sequence === undefined || more.length > 0 ? null : { batch, sequence, firstPosition };
+}
+
 /** "l2_mean", "l2_mean.rest" */
 export function aggregationName({ batch, sequence, firstPosition }: Aggregation): string {
   return `${batch}_${sequence}${firstPosition ? "" : ".rest"}`;

@@ -9,6 +9,7 @@ import { readSafetensorsHeader } from "../checkpoint/safetensors.js";
 import { writeSafetensors, type PlannedTensor } from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { parseFields } from "../model/parse-fields.js";
+import type { ImportanceScores } from "../prune/scores.js";
 import { aggregationName, aggregations, type Aggregation, type AxisScores } from "./aggregate.js";
 
 const MANIFEST = "importance.json";
@@ -110,5 +111,18 @@ export async function readScores(
     ffn: rows("ffn", layers, ffn),
     heads: rows("heads", layers, heads),
     kvGroups: rows("kvGroups", layers, kvHeads),
+  };
+}
+
+/** What `prune` takes, under one aggregation. */
+export async function loadImportance(directory: string, aggregation: Aggregation): Promise<ImportanceScores> {
+  const manifest = await readManifest(directory);
+  const { blockImportance, loss } = manifest;
+  const layers = aggregation.firstPosition ? blockImportance.all : blockImportance.withoutFirstPosition;
+  return {
+    model: manifest.model.fingerprint,
+    ...(await readScores(directory, manifest, aggregation)),
+    layers: Float64Array.from(layers),
+    contiguous: loss.without.map(({ size, losses }) => ({ size, lossWithout: Float64Array.from(losses) })),
   };
 }

@@ -37,8 +37,12 @@ const schema = z.strictObject({
   model: path.optional(),
   /** config.json or a directory that has one: sizes only, nothing is written. */
   configOnly: path.optional(),
-  /** Scores, or a control: "random" or "magnitude". */
+  /** Scores, a directory that `importance` made, or a control: "random" or "magnitude". */
   importance: z.union([path, scores]).optional(),
+  /** Of a directory's scores: over sequences and over positions, each mean, l2 or var. */
+  aggregate: z.string().default("l2,mean"),
+  /** Leave the first position out of a directory's scores. */
+  skipFirstPosition: z.boolean().default(false),
   ffn: size.optional(),
   hidden: size.optional(),
   /** Query heads, as many in every group. */

@@ -2,6 +2,7 @@
 /**
  * prune: a smaller model out of a larger one, by width, depth or a budget of parameters.
  */
+import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import {
@@ -15,6 +16,7 @@ import {
 } from "../checkpoint/index.js";
 import { readJsonObject } from "../checkpoint/strict-json.js";
 import { EspalierError } from "../errors.js";
+import { loadImportance, parseAggregation } from "../importance/index.js";
 import { parameterCount } from "../model/families.js";
 import { specFromConfig } from "../model/hf-config.js";
 import type { ModelSpec } from "../model/spec.js";
@@ -126,7 +128,7 @@ function allLayers(spec: ModelSpec): number[] {
 }
 
 async function scoresOf(
-  { importance, seed }: ResolvedPruneOptions,
+  { importance, seed, aggregate, skipFirstPosition }: ResolvedPruneOptions,
   checkpoint: Checkpoint,
   fingerprint: string,
   signal: AbortSignal | undefined,
@@ -134,10 +136,20 @@ async function scoresOf(
   if (importance === undefined) return null;
   if (importance === "random") return randomScores(checkpoint.spec, fingerprint, seed);
   if (importance === "magnitude") return magnitudeScores(checkpoint, fingerprint, signal);
-  if (typeof importance === "string")
-    throw pruneError(`importance: expected ${controlNames.join(" or ")}, or scores, found "${importance}"`);
-  checkScores(importance, checkpoint.spec, fingerprint);
-  return importance;
+  const scores = typeof importance === "string" ? await load(importance, aggregate, !skipFirstPosition) : importance;
+  checkScores(scores, checkpoint.spec, fingerprint);
+  return scores;
+}
+
+async function load(directory: string, aggregate: string, firstPosition: boolean): Promise<ImportanceScores> {
+  const aggregation = parseAggregation(aggregate, firstPosition);
+  if (aggregation === null)
+    throw pruneError(`aggregate: expected two of mean, l2 and var as in "l2,mean", found "${aggregate}"`);
+  if (!existsSync(directory))
+    throw pruneError(
+      `importance: expected ${controlNames.join(", ")} or a directory that importance made, found "${directory}"`,
+    );
+  return loadImportance(directory, aggregation);
 }
 
 async function write(

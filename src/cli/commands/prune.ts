@@ -12,7 +12,9 @@ const names = (text: string): string[] => text.split(",").map((name) => name.tri
 /** Flag, what it says, parser. Defaults are those of the schema in src/prune/config.ts. */
 const flags: readonly (readonly [flag: string, help: string, parse?: (text: string) => unknown])[] = [
   ["--config-only <path>", "instead of MODEL: config.json, or a directory that has one; counts, writes nothing"],
-  ["--importance <name>", "what stays: random or magnitude"],
+  ["--importance <scores>", "what stays: a directory that `importance` made, or random or magnitude"],
+  ["--aggregate <pair>", "scores over sequences and positions, each mean, l2 or var (default: l2,mean)"],
+  ["--skip-first-position", "leave the first position out of the scores, where attention sinks stand"],
   ["--ffn <n>", "neurons of a feed-forward layer that stay, or a percentage: 50%", size],
   ["--hidden <n>", "hidden size, or a percentage", size],
   ["--heads <n>", "query heads, as many in every group, or a percentage", size],
@@ -51,7 +53,7 @@ export function register(program: Command): void {
     else command.option(flag, help, parse);
   command.addHelpText(
     "after",
-    "\nExample:\n  espalier prune SmolLM2-135M --importance magnitude --ffn 50% --hidden 432 --out pruned\n" +
+    "\nExample:\n  espalier prune SmolLM2-135M --importance scores --ffn 50% --hidden 432 --out pruned\n" +
       "  espalier prune Llama-3.1-8B --drop-layers 16-31 --out depth-4b\n" +
       "  espalier prune --config-only Llama-3.1-8B/config.json --ffn 9216 --hidden 3072 --dry-run",
   );

@@ -99,9 +99,7 @@ export function register(program: Command): void {
     .command("train")
     .description("train a model, or a new one, on tokenized data; the same command again goes on where it stopped")
     .argument("[model]", "model directory or GGUF file to go on with");
-  for (const [flag, help, parse] of flags)
-    if (parse === undefined) command.option(flag, help);
-    else command.option(flag, help, parse as (text: string, earlier: unknown) => unknown);
+  addTrainFlags(command);
   command.addHelpText(
     "after",
     CONVERSATIONS +
@@ -113,13 +111,23 @@ export function register(program: Command): void {
     const base = recipe === undefined ? {} : await readTrainRecipe(recipe as string);
     const result = await train({ ...base, ...(model === undefined ? {} : { model }), ...options } as TrainOptions, {
       signal: context.signal,
-      onProgress: showProgress(context),
+      onProgress: showTraining(context),
     });
-    return result.rank > 0 ? { json: undefined, text: "" } : { json: result, text: summary(result) };
+    return result.rank > 0 ? { json: undefined, text: "" } : { json: result, text: trainingSummary(result) };
   });
 }
 
-function showProgress(context: CommandContext): (progress: TrainProgress) => void {
+/** The flags of training, but for those that `without` names. */
+export function addTrainFlags(command: Command, without: readonly string[] = []): void {
+  for (const [flag, help, parse] of flags) {
+    if (without.includes(flag.split(" ")[0]!)) continue;
+    if (parse === undefined) command.option(flag, help);
+    else command.option(flag, help, parse as (text: string, earlier: unknown) => unknown);
+  }
+}
+
+/** Tells on the terminal how a run goes. */
+export function showTraining(context: CommandContext): (progress: TrainProgress) => void {
   const { progress } = context;
   let valLoss = "";
   return (event) => {
@@ -169,7 +177,7 @@ function leftOut(event: Extract<TrainProgress, { kind: "conversations" }>): stri
   return lines;
 }
 
-function summary(result: TrainResult): string {
+export function trainingSummary(result: TrainResult): string {
   const { steps, consumedTokens, loss, valLoss, best, seconds, model, report } = result;
   const validation = valLoss === null ? "" : `, validation ${valLoss.toFixed(4)}`;
   const lowest = best === null ? "" : ` (best ${best.valLoss.toFixed(4)} at step ${best.step})`;

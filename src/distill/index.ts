@@ -1,0 +1,1 @@
+export { distill, distillDefaults, lossPolicies, type DistillOptions, type LossPolicy } from "./distill.js";
