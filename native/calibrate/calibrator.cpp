@@ -54,8 +54,7 @@ Status Calibrator::check_config() const {
       return Status("ERR_ARGUMENT", "taps: block_output and cosine go together, with nothing else");
   for (const TrainTensor& tensor : config_.model.tensors)
     if (tensor.file == nullptr) return Status("ERR_ARGUMENT", tensor.name + ": expected a file to read it from");
-  if (embedding_of(config_.model) == nullptr)
-    return Status("ERR_CHECKPOINT_TENSORS", "embed_tokens.weight: missing");
+  if (embedding_of(config_.model) == nullptr) return Status("ERR_CHECKPOINT_TENSORS", "embed_tokens.weight: missing");
   return Status::ok();
 }
 
@@ -72,8 +71,7 @@ Status Calibrator::open() {
   context_.stop = &stop_;
   const TrainTensor& embedding = *embedding_of(config_.model);
   ESP_RETURN_IF_ERROR(check_tensor_source(*embedding.file, embedding.source));
-  if (embedding.source.rows != config_.model.spec.vocab_size ||
-      embedding.source.cols != config_.model.spec.hidden_size)
+  if (embedding.source.rows != config_.model.spec.vocab_size || embedding.source.cols != config_.model.spec.hidden_size)
     return Status("ERR_SHAPE", embedding.name + ": its shape is not [vocabulary, hidden]");
   ESP_RETURN_IF_ERROR(states_.reserve(config_.sequences * sample_values(), config_.states_path));
   ESP_RETURN_IF_ERROR(output_.reserve(static_cast<size_t>(config_.max_batch * sample_values()) * sizeof(float)));
@@ -84,8 +82,7 @@ Status Calibrator::fresh_statistics() {
   statistics_.clear();
   for (const TapRequest& request : config_.taps) {
     std::unique_ptr<Statistic> statistic;
-    ESP_RETURN_IF_ERROR(
-        make_statistic(request.statistic, width_of(config_.model.spec, request.tap), &statistic));
+    ESP_RETURN_IF_ERROR(make_statistic(request.statistic, width_of(config_.model.spec, request.tap), &statistic));
     statistics_.push_back(std::move(statistic));
   }
   return Status::ok();
@@ -93,10 +90,10 @@ Status Calibrator::fresh_statistics() {
 
 Status Calibrator::check_range(int64_t first, int64_t count) const {
   if (count >= 1 && count <= config_.max_batch && first >= 0 && first <= config_.sequences - count) return Status::ok();
-  return Status("ERR_ARGUMENT", format_text("samples: expected up to %lld of [0, %lld), found %lld from %lld on",
-                                            static_cast<long long>(config_.max_batch),
-                                            static_cast<long long>(config_.sequences), static_cast<long long>(count),
-                                            static_cast<long long>(first)));
+  return Status("ERR_ARGUMENT",
+                format_text("samples: expected up to %lld of [0, %lld), found %lld from %lld on",
+                            static_cast<long long>(config_.max_batch), static_cast<long long>(config_.sequences),
+                            static_cast<long long>(count), static_cast<long long>(first)));
 }
 
 Status Calibrator::embed(int64_t first, int64_t count, const int32_t* tokens) {

@@ -1,6 +1,5 @@
-// Calibrator: runs calibration samples through a model block by block, forward only, in float32, and accumulates statistics
-// at taps. Only one block's weights are in memory at a time.
-// SPDX-License-Identifier: Apache-2.0
+// Calibrator: runs calibration samples through a model block by block, forward only, in float32, and accumulates
+// statistics at taps. Only one block's weights are in memory at a time. SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <atomic>
 #include <memory>

@@ -1,5 +1,5 @@
-// HiddenStates: the residual stream of every calibration sample between two blocks, in memory or in a file that is mapped.
-// SPDX-License-Identifier: Apache-2.0
+// HiddenStates: the residual stream of every calibration sample between two blocks, in memory or in a file that is
+// mapped. SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
 #include <string>

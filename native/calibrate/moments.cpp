@@ -21,8 +21,8 @@ class Moments final : public Statistic {
 
   Status add(TrainContext& context, const TapView& view) override {
     sums_.resize(static_cast<size_t>(view.sequences * 3 * width_));
-    ESP_RETURN_IF_ERROR(channel_moments(
-        context.cpu, {view.x, width_, view.sequences, view.length, 1, width_, sums_.data()}));
+    ESP_RETURN_IF_ERROR(
+        channel_moments(context.cpu, {view.x, width_, view.sequences, view.length, 1, width_, sums_.data()}));
     for_row_ranges(context.cpu, width_, 12 * view.sequences, [&](int64_t begin, int64_t end) {
       for (int64_t sequence = 0; sequence < view.sequences; ++sequence) add_sequence(view, sequence, begin, end);
     });

@@ -37,8 +37,8 @@ Status make_moments(int64_t width, std::unique_ptr<Statistic>* out);
 Status make_cosine(int64_t width, std::unique_ptr<Statistic>* out);
 // Σ x xᵀ over tokens: [width, width].
 Status make_gram(int64_t width, std::unique_ptr<Statistic>* out);
-// [smallest, largest][width], then a histogram of |x| over all channels: counts by power of two, [kRangeBins]. Bin i holds
-// 2^(i - kRangeZero - 1) <= |x| < 2^(i - kRangeZero); the ends hold what is beyond.
+// [smallest, largest][width], then a histogram of |x| over all channels: counts by power of two, [kRangeBins]. Bin i
+// holds 2^(i - kRangeZero - 1) <= |x| < 2^(i - kRangeZero); the ends hold what is beyond.
 constexpr int64_t kRangeBins = 64, kRangeZero = 40;
 Status make_range(int64_t width, std::unique_ptr<Statistic>* out);
 

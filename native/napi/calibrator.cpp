@@ -92,9 +92,9 @@ Napi::Value NativeCalibrator::embed(const Napi::CallbackInfo& info) {
     const Napi::Int32Array array = inner[1].As<Napi::Int32Array>();
     const int64_t length = open_calibrator(env)->config().length, count = static_cast<int64_t>(array.ElementLength());
     if (count % length != 0)
-      throw to_js_error(env, Status("ERR_SHAPE", format_text("tokens: expected a multiple of %lld, found %lld",
-                                                             static_cast<long long>(length),
-                                                             static_cast<long long>(count))));
+      throw to_js_error(
+          env, Status("ERR_SHAPE", format_text("tokens: expected a multiple of %lld, found %lld",
+                                               static_cast<long long>(length), static_cast<long long>(count))));
     std::vector<int32_t> tokens(array.Data(), array.Data() + count);
     return job(inner, [first, rows = count / length, tokens = std::move(tokens)](Calibrator& calibrator) {
       return calibrator.embed(first, rows, tokens.data());

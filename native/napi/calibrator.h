@@ -10,7 +10,8 @@
 
 namespace espalier {
 
-// new NativeCalibrator(config): src/calibrate/native-calibrator.ts says what the config holds and what each method does.
+// new NativeCalibrator(config): src/calibrate/native-calibrator.ts says what the config holds and what each method
+// does.
 class NativeCalibrator : public Napi::ObjectWrap<NativeCalibrator> {
  public:
   static void define(Napi::Env env, Napi::Object exports);

@@ -146,8 +146,7 @@ Status Trainer::open_models() {
   const ActivationOptions keep =
       config_.forward_only ? ActivationOptions{}
                            : ActivationOptions{true, config_.activation_checkpointing, config_.bf16_activations};
-  decoder_ =
-      std::make_unique<TrainDecoder>(spec, &parameters_, keep, static_cast<float>(config_.lora.alpha / rank));
+  decoder_ = std::make_unique<TrainDecoder>(spec, &parameters_, keep, static_cast<float>(config_.lora.alpha / rank));
   if (config_.has_teacher) {
     ParameterOptions forward_only;
     forward_only.trainable = false;
