@@ -25,12 +25,19 @@ it("depends on no package that exists only once it is published", () => {
 it("packs the compiled files and little else", () => {
   const env = { ...process.env, npm_config_loglevel: "error" };
   const out = execFileSync("npm", ["pack", "--dry-run", "--json"], { cwd: root, env }).toString();
-  const [{ files, unpackedSize }] = JSON.parse(out) as [{ files: { path: string }[]; unpackedSize: number }];
-  const paths = files.map((file) => file.path);
+  const [{ files: packed, unpackedSize }] = JSON.parse(out) as [{ files: { path: string }[]; unpackedSize: number }];
+  const paths = packed.map((file) => file.path);
   expect(paths).toEqual(
     expect.arrayContaining(["LICENSE", "README.md", "dist/index.d.ts", "dist/index.js", "index.cjs"]),
   );
   const others = paths.filter((path) => !/^dist\/.+\.(js|d\.ts)$/.test(path)).sort();
-  expect(others).toEqual(["LICENSE", "README.md", "index.cjs", "package.json"]);
-  expect(unpackedSize).toBeLessThan(2e6);
+  const [model, rest] = [true, false].map((ofTeacher) =>
+    others.filter((path) => path.startsWith("models/teacher/") === ofTeacher),
+  );
+  expect(rest).toEqual(["LICENSE", "README.md", "index.cjs", "package.json"]);
+  const training = ["config.yaml", "curve.html", "make.sh", "recipe.yaml"].map((name) => `training/${name}`);
+  const config = ["README.md", "config.json", "espalier.json", "generation_config.json", "held-out.txt"];
+  const files = [...config, "model.safetensors", "tokenizer.json", "tokenizer_config.json", ...training];
+  expect(model).toEqual(files.map((name) => `models/teacher/${name}`));
+  expect(unpackedSize).toBeLessThan(12e6);
 });
