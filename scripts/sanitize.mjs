@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { build, buildNative, fail, productOf, say } from "./build-steps.mjs";
 
 /** What jest runs: everything that reaches native code with data of its own, files of all kinds included. */
-const testPaths = ["test/native", "test/src/checkpoint", "test/src/engine"];
+const testPaths = ["test/native", "test/src/checkpoint", "test/src/engine", "test/src/importance/pass"];
 const reportFolder = resolve(".cache/sanitizer");
 
 /** The runtime of the compiler that built the addon: Node itself was not built with it, so it is loaded first. */

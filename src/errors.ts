@@ -52,7 +52,7 @@ export const errorTable = {
   },
   ERR_CHAT_TEMPLATE_MISSING: {
     meaning: "The tokenizer has no chat template of that name.",
-    hint: "Generate from a raw prompt, or use a model tuned for chat.",
+    hint: "Use a model tuned for chat; or give a raw prompt to generate, lines of prompt and completion texts to train on.",
   },
   ERR_CHECKPOINT_INDEX: {
     meaning: "The index of a sharded checkpoint does not agree with its files.",
@@ -308,7 +308,7 @@ export const errorTable = {
   },
   ERR_REPORT_DATA: {
     meaning: "The file does not hold the data of a report.",
-    hint: "Give the report.json that the quickstart wrote.",
+    hint: "Give run directories of train, or the report.json that a run, bench --html or the quickstart wrote.",
   },
   ERR_RUN_BUSY: {
     meaning: "Another process works in the run's directory.",
@@ -368,7 +368,7 @@ export const errorTable = {
   },
   ERR_TOKENIZER_MISSING: {
     meaning: "The model or engine has no tokenizer.",
-    hint: "Give token ids, or put tokenizer.json beside the model and build again.",
+    hint: "Put tokenizer.json beside the model (and build its engine again), or name a directory that has one.",
   },
   ERR_TOKENIZER_UNSUPPORTED: {
     meaning: "The tokenizer uses a part that is not supported here.",

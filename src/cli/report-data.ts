@@ -1,5 +1,5 @@
 /** Report data from engine directories and what was measured on them. */
-import { access, constants, stat, writeFile } from "node:fs/promises";
+import { access, constants, open, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import type { BenchCell } from "../bench/index.js";
 import { readEngineManifest } from "../engine/index.js";
@@ -43,6 +43,19 @@ export async function checkWritable(page: string): Promise<void> {
     if ((await isThere(page)) && (await stat(page)).isDirectory()) throw new Error("it is a directory");
   } catch (error) {
     throw new EspalierError("ERR_FILE_WRITE", `${page}: ${(error as Error).message}`, { cause: error });
+  }
+  if ((await isThere(page)) && !(await isPage(page)))
+    throw new EspalierError("ERR_OUTPUT_EXISTS", `${page} exists already and is no HTML page: only a page is replaced`);
+}
+
+/** Whether a file begins as the pages of this package do, or is empty. */
+async function isPage(path: string): Promise<boolean> {
+  const file = await open(path);
+  try {
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(15), 0, 15, 0);
+    return bytesRead === 0 || /^<!doctype html>/i.test(buffer.toString("latin1"));
+  } finally {
+    await file.close();
   }
 }
 

@@ -149,6 +149,9 @@ function checkNumbers(options: ResolvedTrainOptions): void {
     refuse(`decaySteps: warm-up ${warmup} and decay ${decaySteps} do not fit in ${steps} steps`);
   if ((schedule === "cosine" || schedule === "linear") && decaySteps < warmup)
     refuse(`decaySteps: expected at least the warm-up's ${warmup} steps, found ${decaySteps}`);
+  if (loraRank === 0 && options.loraAlpha !== 0)
+    refuse(`loraAlpha: expected a loraRank beside it, found ${options.loraAlpha} alone`);
+  if (schedule === "constant" && decaySteps !== steps) refuse("decaySteps: a constant schedule has no decay");
   if (loraRank > 0 && options.loraAlpha === 0) refuse("loraAlpha: expected more than 0, found 0");
   if (loraRank > 0 && freeze.length > 0)
     refuse("freeze, loraRank: adapters leave all other weights as they are; give one of the two");

@@ -112,6 +112,9 @@ function checkWithoutTeacher({ ceWeight, kdLoss, temperatureSquared, jsdBeta, ..
   const given = Object.entries({ kdLoss, temperatureSquared: squared, jsdBeta, ...intermediate });
   for (const [name, value] of given)
     if (value !== undefined) refuse(`${name}: expected a teacher to compare with, found none`);
+  const { temperature, topK } = options;
+  if (temperature !== 1) refuse(`temperature: expected a teacher to compare with, found ${temperature} alone`);
+  if (topK !== 0) refuse(`topK: expected a teacher to compare with, found ${topK} alone`);
   if (ceWeight === 0) refuse("ceWeight: expected more than 0 without a teacher, found 0");
 }
 

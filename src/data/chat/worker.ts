@@ -72,7 +72,8 @@ function encodeLines(tokenizer: TokenizerCore, bytes: Uint8Array): EncodedConver
     } catch (error) {
       if (!(error instanceof EspalierError)) throw error;
       // Without a template no line can be good.
-      if (error.code === "ERR_CHAT_TEMPLATE_MISSING") throw error;
+      if (error.code === "ERR_CHAT_TEMPLATE_MISSING")
+        throw new EspalierError(error.code, `lines of messages are rendered by a chat template: ${error.message}`);
       bad.push({ line: line.line, reason: error.message });
     }
   }

@@ -4,6 +4,7 @@
  * "documents" here are the sequences of the .idx.
  */
 import { EspalierError } from "../../errors.js";
+import { usableMemoryBytes } from "../../memory.js";
 import { NumpyRandomState } from "../numpy-random.js";
 
 /** Samples overlap by the token that is only a label. */
@@ -47,6 +48,19 @@ export function buildGptIndices(request: IndexRequest): GptIndices {
   const sampleIndex = buildSampleIndex(request, plan, documentIndex);
   const shuffleIndex = buildShuffleIndex(sampleIndex.length / 2 - 1, plan.samplesBeforeLast, random);
   return { documentIndex, sampleIndex, shuffleIndex };
+}
+
+/** Of the sample and shuffle indices. */
+const INDEX_BYTES_PER_SAMPLE = 12;
+
+/** ERR_ARGUMENT when the indices of so many samples would take more than a quarter of the memory. */
+export function checkSampleCount(name: string, samples: number): void {
+  const most = Math.floor(usableMemoryBytes() / 4 / INDEX_BYTES_PER_SAMPLE);
+  if (samples > most)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `${name}: expected at most ${most} samples, whose indices fill a quarter of the memory, found ${samples}`,
+    );
 }
 
 /** How often the documents are gone through, and how the passes are shuffled. */

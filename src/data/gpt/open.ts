@@ -13,7 +13,7 @@ import { readManifest, type DataManifest } from "../manifest.js";
 import type { BlendEntry, DatasetSplits, DataTokenizer, GptDatasetOptions, SplitName, TokenDataset } from "../types.js";
 import { BlendedDataset, GptDataset, type RowOptions } from "./gpt-dataset.js";
 import { readCachedIndices, writeCachedIndices } from "./index-cache.js";
-import { buildBlendIndices, planEpochs, type GptIndices, type IndexRequest } from "./indices.js";
+import { buildBlendIndices, checkSampleCount, planEpochs, type GptIndices, type IndexRequest } from "./indices.js";
 import { resolveSources } from "./sources.js";
 import { splitNames, splitRanges } from "./split.js";
 import type { IndexOperations } from "./worker.js";
@@ -159,6 +159,7 @@ async function openSplits(context: Context): Promise<(TokenDataset | null)[]> {
     const samples = context.options.samples?.[split] ?? null;
     if (samples !== null && !(Number.isInteger(samples) && samples >= 0))
       throw new EspalierError("ERR_ARGUMENT", `samples.${split}: expected a whole number, found ${samples}`);
+    if (samples !== null) checkSampleCount(`samples.${split}`, samples);
     const open = context.sources.length === 1 ? openOne : openBlend;
     splits.push(samples === 0 ? null : await open(context, split, samples));
     context.progress(context.sources.length);

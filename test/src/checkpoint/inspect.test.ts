@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspectModel } from "../../../src/checkpoint/index.js";
 import { ggufBytes, tinyGgufTensors, writeTinyDirectory } from "../../model-files.js";
@@ -34,5 +34,21 @@ it("sees the files of a directory", async () => {
   expect(files).toEqual([{ name: "model.safetensors", bytes: expect.any(Number) as number }]);
   expect(tokenizer.source).toBe("tokenizer.json");
   expect(bytes).toBeLessThan(files[0]!.bytes);
+  expect((await inspectModel(directory)).fingerprint).toBe(fingerprint);
+});
+
+it("tells weights apart that have the same shapes", async () => {
+  const directory = writeTinyDirectory(join(temporaryDirectory(), "m"));
+  const { fingerprint } = await inspectModel(directory);
+  const path = join(directory, "model.safetensors");
+  const bytes = readFileSync(path);
+  const data = 8 + Number(bytes.readBigUInt64LE(0));
+  for (const place of [data, Math.floor((data + bytes.length) / 2), bytes.length - 1]) {
+    const changed = Buffer.from(bytes);
+    changed[place]! ^= 1;
+    writeFileSync(path, changed);
+    expect((await inspectModel(directory)).fingerprint).not.toBe(fingerprint);
+  }
+  writeFileSync(path, bytes);
   expect((await inspectModel(directory)).fingerprint).toBe(fingerprint);
 });

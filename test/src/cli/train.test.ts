@@ -104,6 +104,14 @@ describe("espalier train", () => {
     expect(readFileSync(page, "utf8")).toContain("2 training runs");
     expect((await espalier(["report", join(whole, "report.json"), "--out", page, "--json"])).status).toBe(0);
     expect(readFileSync(page, "utf8")).toBe(readFileSync(join(whole, "report.html"), "utf8"));
+    const log = join(whole, "metrics.jsonl");
+    const before = readFileSync(log);
+    const over = await espalier(["report", whole, "--out", log]);
+    expect([over.status, over.stderr]).toEqual([
+      1,
+      expect.stringMatching(/ERR_OUTPUT_EXISTS: .*only a page is replaced/),
+    ]);
+    expect(readFileSync(log).equals(before)).toBe(true);
     const wrong = await espalier(["report", whole, root, "--out", page, "--json"]);
     expect((JSON.parse(wrong.stdout) as { error: { code: string } }).error.code).toBe("ERR_RUN_NOT_FOUND");
   });

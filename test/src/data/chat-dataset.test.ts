@@ -256,7 +256,7 @@ describe("refuses", () => {
       [good],
       { tokenizer: { tokenizerJson: tokenizer.tokenizerJson } },
       "ERR_CHAT_TEMPLATE_MISSING",
-      /no chat template/,
+      /lines of messages are rendered by a chat template: the tokenizer has no chat template/,
     ],
   ])("%s", async (_name, rows, options, code, message) => {
     await expect(open(rows, options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });

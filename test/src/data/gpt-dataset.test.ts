@@ -201,6 +201,12 @@ describe("openGptDataset", () => {
   it.each<[string, Partial<GptDatasetOptions>, string, RegExp]>([
     ["nothing there", { data: "nowhere" }, "ERR_DATA_NOT_FOUND", /nowhere: neither nowhere\.idx nor/],
     ["a directory without data", { data: __dirname }, "ERR_DATA_NOT_FOUND", /holds no \.idx file/],
+    [
+      "more samples than memory holds",
+      { samples: { train: 1e12 } },
+      "ERR_ARGUMENT",
+      /samples\.train: expected at most/,
+    ],
     ["a blend without weights", { data: "a b c" }, "ERR_DATA_BLEND", /weights and prefixes in turn/],
     ["a weight of zero", { data: [{ prefix, weight: 0 }] }, "ERR_DATA_BLEND", /weights above 0, found 0/],
     ["an empty blend", { data: [] }, "ERR_DATA_BLEND", /found none/],

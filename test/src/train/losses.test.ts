@@ -86,6 +86,8 @@ describe("options of the loss", () => {
   const wrong: [Partial<TrainOptions> | Record<string, unknown>, string][] = [
     [{ ceWeight: 0 }, "ceWeight"],
     [{ kdLoss: "jsd" }, "kdLoss: expected a teacher"],
+    [{ temperature: 2 }, "temperature: expected a teacher"],
+    [{ topK: 5 }, "topK: expected a teacher"],
     [{ temperatureSquared: true }, "temperatureSquared: expected a teacher"],
     [{ intermediateLoss: "mse" }, "intermediateLoss: expected a teacher"],
     [{ intermediateLayerPairs: [[0, 0]] }, "intermediateLayerPairs: expected a teacher"],

@@ -136,6 +136,8 @@ describe("train, wrong use", () => {
       [{ minLr: 1 }, "minLr"],
       [{ warmup: 13 }, "warmup"],
       [{ schedule: "wsd", decaySteps: 10 }, "decaySteps"],
+      [{ schedule: "constant", decaySteps: 3 }, "decaySteps"],
+      [{ loraAlpha: 3 }, "loraAlpha: expected a loraRank"],
       [{ schedule: "cosin" }, "schedule"],
       [{ lr: Infinity }, "lr"],
       [{ beta1: 1 }, "beta1"],
