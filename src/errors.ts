@@ -252,7 +252,7 @@ export const errorTable = {
   },
   ERR_OUT_OF_MEMORY: {
     meaning: "Memory could not be allocated.",
-    hint: "Use a smaller context, batch or weight format.",
+    hint: "Use a smaller context, batch or weight format; in training a smaller --micro-batch, or --checkpoint-activations.",
   },
   ERR_PRUNE_BUDGET: {
     meaning: "No candidate of the grid has as many parameters as asked for.",

@@ -36,7 +36,7 @@ import {
   type RunIdentity,
   type RunProgress,
 } from "./run-state.js";
-import { trainerConfig, type TrainerInputs } from "./trainer-config.js";
+import { checkTrainerMemory, trainerConfig, type TrainerInputs } from "./trainer-config.js";
 
 export type TrainProgress =
   | LoopEvent
@@ -189,6 +189,7 @@ async function trainSteps(run: Run): Promise<{ progress: RunProgress; resumedFro
   const { options, hooks, parts, ranks, source, losses, data, paths, identity } = run;
   const trainer = parts.createTrainer(trainerConfig(run));
   try {
+    checkTrainerMemory(trainer, options);
     const state = await restore(run, trainer);
     const progress = state?.progress ?? newProgress();
     const log = isLead(ranks) ? await RunLog.open(options.out, state?.log ?? null) : null;

@@ -2,9 +2,11 @@
 /**
  * The native trainer's configuration of a run.
  */
+import { EspalierError } from "../errors.js";
+import { usableMemoryBytes } from "../memory.js";
 import type { ResolvedTrainOptions } from "./config.js";
 import { frozenNames, trainerModel, type ModelSource } from "./model-source.js";
-import type { LossTerm, TrainerConfig } from "./native-trainer.js";
+import type { LossTerm, NativeTrainer, TrainerConfig } from "./native-trainer.js";
 import type { Ranks } from "./ranks.js";
 
 export interface TrainerInputs {
@@ -36,4 +38,21 @@ export function trainerConfig({ options, ranks, source, teacher, losses }: Train
     threads: options.threads ?? 0,
     isa: options.isa,
   };
+}
+
+/** ERR_OUT_OF_MEMORY when the trainer would use more than this process may: Linux would kill it in the middle of a step. */
+export function checkTrainerMemory(
+  { memory }: Pick<NativeTrainer, "memory">,
+  { microBatch, seqLength }: ResolvedTrainOptions,
+): void {
+  const needed = Object.values(memory).reduce((sum, bytes) => sum + bytes, 0);
+  const usable = usableMemoryBytes();
+  if (needed <= usable) return;
+  const parts = Object.entries(memory).filter(([, bytes]) => bytes > 0);
+  const gb = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  throw new EspalierError(
+    "ERR_OUT_OF_MEMORY",
+    `train: microBatch ${microBatch} of seqLength ${seqLength}: expected at most ${gb(usable)} (the memory this process may ` +
+      `use), found ${gb(needed)}: ${parts.map(([name, bytes]) => `${name} ${gb(bytes)}`).join(", ")}`,
+  );
 }
