@@ -123,7 +123,7 @@ TrainModel Calibrator::block_model(int64_t layer) const {
   return model;
 }
 
-Status Calibrator::begin_block(int64_t layer, bool skip_statistics) {
+Status Calibrator::begin_block(int64_t layer) {
   if (layer < 0 || layer >= config_.model.spec.num_layers)
     return Status("ERR_ARGUMENT", format_text("layer: expected 0 to %lld, found %lld",
                                               static_cast<long long>(config_.model.spec.num_layers - 1),
@@ -142,7 +142,7 @@ Status Calibrator::begin_block(int64_t layer, bool skip_statistics) {
   ESP_RETURN_IF_ERROR(check_biases(*parameters_, layer));
   ESP_RETURN_IF_ERROR(parameters_->load(pool_.get(), 0, 0));
   decoder_ = std::make_unique<TrainDecoder>(model.spec, parameters_.get(), ActivationOptions{}, 0.0f);
-  decoder_->set_taps(skip_statistics ? nullptr : this);
+  decoder_->set_taps(this);
   Arena measured;
   decoder_->carve(measured, measured, config_.max_batch, config_.length);
   ESP_RETURN_IF_ERROR(activations_.reserve(measured.used()));
@@ -173,13 +173,6 @@ Status Calibrator::tapped(TrainContext& context, const TrainBatch& batch, int64_
   for (size_t i = 0; i < statistics_.size(); ++i)
     if (config_.taps[i].tap == tap) ESP_RETURN_IF_ERROR(statistics_[i]->add(context, view));
   return Status::ok();
-}
-
-std::vector<std::pair<const char*, int64_t>> Calibrator::memory() const {
-  int64_t statistics = 0;
-  for (const auto& statistic : statistics_) statistics += statistic->bytes();
-  const int64_t states = config_.states_path.empty() ? states_.count() * static_cast<int64_t>(sizeof(float)) : 0;
-  return {{"states", states}, {"statistics", statistics}};
 }
 
 }  // namespace espalier

@@ -35,8 +35,8 @@ class Calibrator final : private TapObserver {
 
   // Samples [first, first + count) become their embeddings. tokens [count, length]. ERR_TOKEN_ID.
   Status embed(int64_t first, int64_t count, const int32_t* tokens);
-  // Reads the block's weights; statistics begin anew. `skip_statistics`: its outputs only.
-  Status begin_block(int64_t layer, bool skip_statistics);
+  // Reads the block's weights; statistics begin anew.
+  Status begin_block(int64_t layer);
   // Those samples through the block that was begun. Each sample once.
   Status run(int64_t first, int64_t count);
 
@@ -48,8 +48,6 @@ class Calibrator final : private TapObserver {
   // From any thread: work ends soon with ERR_CANCELLED.
   void cancel() { stop_.store(true); }
   const CalibrationConfig& config() const { return config_; }
-  // Name and bytes.
-  std::vector<std::pair<const char*, int64_t>> memory() const;
 
  private:
   explicit Calibrator(CalibrationConfig config) : config_(std::move(config)) {}

@@ -23,7 +23,6 @@ class Gram final : public Statistic {
   void read(double* out) const override {
     for (int64_t i = 0; i < width_ * width_; ++i) out[i] = sums_.as<float>()[i];
   }
-  int64_t bytes() const override { return static_cast<int64_t>(sums_.size()); }
 
  private:
   int64_t width_ = 0;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <new>
 #include <vector>
 
 #include "calibrate/statistic.h"

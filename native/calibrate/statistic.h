@@ -22,8 +22,6 @@ class Statistic {
   // Numbers that read() writes.
   virtual int64_t count() const = 0;
   virtual void read(double* out) const = 0;
-  // Bytes of memory held.
-  virtual int64_t bytes() const { return count() * static_cast<int64_t>(sizeof(double)); }
 };
 
 // kind: "moments", "cosine", "gram" or "range"; width: of the tap. ERR_ARGUMENT, ERR_OUT_OF_MEMORY.

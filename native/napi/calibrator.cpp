@@ -105,8 +105,7 @@ Napi::Value NativeCalibrator::embed(const Napi::CallbackInfo& info) {
 Napi::Value NativeCalibrator::begin_block(const Napi::CallbackInfo& info) {
   return guarded(info, [this](const Napi::CallbackInfo& inner) -> Napi::Value {
     const int64_t layer = integer_argument(inner, 0, "layer");
-    const bool skip = inner[1].ToBoolean();
-    return job(inner, [layer, skip](Calibrator& calibrator) { return calibrator.begin_block(layer, skip); });
+    return job(inner, [layer](Calibrator& calibrator) { return calibrator.begin_block(layer); });
   });
 }
 

@@ -39,7 +39,7 @@ export interface NativeCalibrator {
   /** tokens [count, length]: samples from `first` on become their embeddings. */
   embed(first: number, tokens: Int32Array): Promise<void>;
   /** Reads a block's weights; statistics begin anew, or are left out. */
-  beginBlock(layer: number, withoutStatistics?: boolean): Promise<void>;
+  beginBlock(layer: number): Promise<void>;
   /** Samples through the block that was begun; each once. */
   run(first: number, count: number): Promise<void>;
   /** One array a request, of the block so far. */

@@ -8,6 +8,7 @@ import { binding } from "../binding.js";
 import { fingerprintOf, type Checkpoint } from "../checkpoint/index.js";
 import { toEspalierError } from "../errors.js";
 import { usableMemoryBytes } from "../memory.js";
+import { parameterCount } from "../model/families.js";
 import { trainerModel } from "../train/model-source.js";
 import type { NativeCalibrator, TapRequest } from "./native-calibrator.js";
 import { passSignature, readProgress, removeProgress, writeProgress } from "./progress-files.js";
@@ -72,16 +73,16 @@ export async function runCalibrationPass(options: CalibrationOptions): Promise<F
 }
 
 export function planCalibration({ model, tokens, length, stateMemoryBytes }: CalibrationOptions): CalibrationPlan {
-  const { hiddenSize, numLayers, intermediateSize, numHeads, numKvHeads, headDim } = model.spec;
+  const { hiddenSize, numLayers } = model.spec;
   const statesBytes = tokens.length * hiddenSize * 4;
-  const attention = 2 * (numHeads + numKvHeads) * headDim * hiddenSize;
+  const blocks = parameterCount(model.spec) - parameterCount({ ...model.spec, numLayers: 0 });
   return {
     samples: tokens.length / length,
     tokens: tokens.length,
     layers: numLayers,
     statesBytes,
     statesInMemory: statesBytes <= (stateMemoryBytes ?? usableMemoryBytes() / 4),
-    blockBytes: 4 * (attention + 3 * hiddenSize * intermediateSize),
+    blockBytes: (4 * blocks) / numLayers,
   };
 }
 
