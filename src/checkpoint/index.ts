@@ -1,4 +1,4 @@
-export { openCheckpoint } from "./open.js";
+export { openCheckpoint, openWhole } from "./open.js";
 export { readTokenizerFiles } from "./open-directory.js";
 export { assemble, OpenFiles } from "./assemble.js";
 export { checkTensors } from "./check.js";

@@ -4,6 +4,7 @@
 import { stat } from "node:fs/promises";
 import { toEspalierError } from "../errors.js";
 import { OpenFiles } from "./assemble.js";
+import { checkTensors } from "./check.js";
 import { notAModel, openHuggingFaceDirectory, openSafetensorsFile } from "./open-directory.js";
 import { openGgufFile } from "./open-gguf.js";
 import type { Checkpoint } from "./types.js";
@@ -23,6 +24,18 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   } catch (error) {
     files.close();
     throw toEspalierError(error);
+  }
+}
+
+/** The same, of a model that has all its weights. ERR_CHECKPOINT_TENSORS. */
+export async function openWhole(path: string): Promise<Checkpoint> {
+  const checkpoint = await openCheckpoint(path);
+  try {
+    checkTensors(checkpoint);
+    return checkpoint;
+  } catch (error) {
+    checkpoint.close();
+    throw error;
   }
 }
 

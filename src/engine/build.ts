@@ -6,7 +6,7 @@ import { open, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { endianness } from "node:os";
 import { binding, type PackTransform } from "../binding.js";
-import { checkTensors, openCheckpoint, type Checkpoint } from "../checkpoint/index.js";
+import { openWhole, type Checkpoint } from "../checkpoint/index.js";
 import { EspalierError, toEspalierError } from "../errors.js";
 import { throwIfAborted } from "../abort.js";
 import { writeDirectoryAtomically } from "../files/atomic-directory.js";
@@ -60,8 +60,7 @@ export async function buildEngine(model: string, outDir: string, options: BuildO
   const started = performance.now();
   const format = options.weights ?? "int8-w8a8";
   checkFormats([format, ...Object.values(options.overrides ?? {})]);
-  await using checkpoint = await openCheckpoint(model);
-  checkTensors(checkpoint);
+  await using checkpoint = await openWhole(model);
   const rotated = options.rotation ?? format === "int8-w8a8";
   const plan = planTensors(checkpoint, format, rotated, options);
   let manifest: EngineManifest | undefined;

@@ -2,15 +2,15 @@
 /**
  * measureImportance: which channels, heads and layers of a model matter, from forward passes over calibration data.
  */
-import { basename, dirname } from "node:path";
+import { basename } from "node:path";
 import { throwIfAborted } from "../abort.js";
 import { runCalibrationPass, type CalibrationProgress, type TapRequest } from "../calibrate/index.js";
-import { fingerprintOf, type Checkpoint } from "../checkpoint/index.js";
+import { fingerprintOf, openWhole, type Checkpoint } from "../checkpoint/index.js";
 import { openGptDataset } from "../data/index.js";
 import { EspalierError } from "../errors.js";
 import { writeDirectoryResumably } from "../files/atomic-directory.js";
 import { tokenizerFingerprint } from "../tokenizer/index.js";
-import { openWhole } from "../train/model-source.js";
+import { tokenizerOf } from "../train/parts.js";
 import { axisScores, blockImportance, type BlockStatistics } from "./aggregate.js";
 import { resolveImportanceOptions, type ImportanceOptions, type ResolvedImportanceOptions } from "./config.js";
 import { measureLayerLosses, type LayerLosses } from "./layer-losses.js";
@@ -103,7 +103,7 @@ async function takeSamples(
   length: number,
   { signal, onProgress }: ImportanceHooks,
 ): Promise<Samples> {
-  const { tokenizerJson } = model.tokenizerFiles;
+  const tokenizer = tokenizerOf(model);
   await using data = await openGptDataset({
     data: options.data,
     sequenceLength: length,
@@ -111,9 +111,7 @@ async function takeSamples(
     seed: options.seed,
     samples: { train: options.samples, validation: 0, test: 0 },
     vocabSize: model.spec.vocabSize,
-    ...(tokenizerJson === undefined
-      ? {}
-      : { tokenizerFingerprint: await tokenizerFingerprint({ directory: dirname(tokenizerJson) }) }),
+    ...(tokenizer === null ? {} : { tokenizerFingerprint: await tokenizerFingerprint(tokenizer) }),
     ...(signal === undefined ? {} : { signal }),
     onProgress: ({ done, total }) => onProgress?.({ kind: "indexing", done, total }),
   });

@@ -6,10 +6,9 @@ import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import {
-  checkTensors,
   exportHuggingFace,
   fingerprintOf,
-  openCheckpoint,
+  openWhole,
   type Checkpoint,
   type ExportProgress,
   type WeightDtype,
@@ -62,8 +61,7 @@ export interface PruneResult {
 export async function prune(given: PruneOptions, hooks: PruneHooks = {}): Promise<PruneResult> {
   const options = resolvePruneOptions(given);
   if (options.configOnly !== undefined) return pruneConfig(options.configOnly, options);
-  await using checkpoint = await openCheckpoint(options.model ?? "");
-  checkTensors(checkpoint);
+  await using checkpoint = await openWhole(options.model ?? "");
   const { spec } = checkpoint;
   const fingerprint = await fingerprintOf(checkpoint);
   const scores = await scoresOf(options, checkpoint, fingerprint, hooks.signal);

@@ -6,9 +6,8 @@ import { basename } from "node:path";
 import { parse as parseYaml } from "yaml";
 import {
   assemble,
-  checkTensors,
   fingerprintOf,
-  openCheckpoint,
+  openWhole,
   OpenFiles,
   readTokenizerFiles,
   type Checkpoint,
@@ -75,18 +74,6 @@ export function checkLength({ spec, path }: Checkpoint, { seqLength }: ResolvedT
       "ERR_ARGUMENT",
       `train: seqLength: expected at most the ${spec.maxPositions} positions of ${path}, found ${seqLength}`,
     );
-}
-
-/** A model that has all its weights. */
-export async function openWhole(path: string): Promise<Checkpoint> {
-  const checkpoint = await openCheckpoint(path);
-  try {
-    checkTensors(checkpoint);
-    return checkpoint;
-  } catch (error) {
-    checkpoint.close();
-    throw error;
-  }
 }
 
 async function newModel(given: string | Record<string, unknown>, tokenizer: string | undefined): Promise<Checkpoint> {

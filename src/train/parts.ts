@@ -74,7 +74,7 @@ export const defaultParts: TrainParts = {
 };
 
 /** null when the model has no tokenizer. */
-function tokenizerOf({ tokenizerFiles }: Checkpoint): TokenizerSource | null {
+export function tokenizerOf({ tokenizerFiles }: Checkpoint): TokenizerSource | null {
   const { gguf, tokenizerJson } = tokenizerFiles;
   if (tokenizerJson !== undefined) return { directory: dirname(tokenizerJson) };
   return gguf?.["tokenizer.ggml.model"] === undefined ? null : { gguf };

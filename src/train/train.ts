@@ -5,9 +5,9 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { throwIfAborted } from "../abort.js";
-import { exportHuggingFace, type Checkpoint } from "../checkpoint/index.js";
+import { exportHuggingFace, openWhole, type Checkpoint } from "../checkpoint/index.js";
 import { EspalierError, toEspalierError } from "../errors.js";
-import { expectedTensors } from "../model/families.js";
+import { parameterCount } from "../model/families.js";
 import { version } from "../version.js";
 import {
   listCheckpoints,
@@ -21,7 +21,7 @@ import {
 import { boundOptions, resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./config.js";
 import { runSteps, type LoopEvent, type TrainingData } from "./loop.js";
 import { lossTerms } from "./losses.js";
-import { checkLength, openModelSource, openTeacher, openWhole, sourceName, type ModelSource } from "./model-source.js";
+import { checkLength, openModelSource, openTeacher, sourceName, type ModelSource } from "./model-source.js";
 import type { NativeTrainer } from "./native-trainer.js";
 import { defaultParts, type DataProgress, type TrainParts } from "./parts.js";
 import { writeRunReport } from "./report.js";
@@ -283,10 +283,7 @@ function resultOf(
     best: progress.best,
     skipped: progress.skipped,
     seconds: progress.seconds,
-    parameters: expectedTensors(source.checkpoint.spec).reduce(
-      (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
-      0,
-    ),
+    parameters: parameterCount(source.checkpoint.spec),
     resumedFrom,
     report: join(options.out, "report.html"),
   };
