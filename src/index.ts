@@ -58,6 +58,7 @@ export {
   type TasksReport,
 } from "./evaluate/index.js";
 export {
+  importanceReport,
   measureImportance,
   type Aggregation,
   type ImportanceHooks,

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { IsaName } from "../binding.js";
+import { EspalierError } from "../errors.js";
 import { parseFields } from "../model/parse-fields.js";
 
 const whole = (least: number) => z.number().int().min(least);
@@ -16,9 +17,10 @@ const schema = z.strictObject({
   seqLength: whole(2).optional(),
   split: z.string().default("99,1,0"),
   seed: whole(0).default(1234),
-  layerBlocks: z.array(whole(1)).default([1]),
+  layerBlocks: z.array(whole(1)).optional(),
   lossSamples: whole(0).default(32),
   batchSize: whole(1).optional(),
+  plot: z.boolean().default(false),
   threads: whole(1).optional(),
   isa: z.enum(["auto", "ref", "avx2", "avx512", "avx512_bf16"]).default("auto"),
 });
@@ -38,18 +40,35 @@ export interface ImportanceOptions {
   split?: string;
   /** Of the order of the samples. Default: 1234. */
   seed?: number;
-  /** For each n the loss is measured without every block of n consecutive layers. Default: [1]. */
+  /**
+   * For each n the loss is measured without every block of n consecutive layers. Default: [1]; with `plot` those of
+   * [1, 2, 8, half of the layers] that the model has.
+   */
   layerBlocks?: number[];
   /** Sequences of that measurement, the first of the samples; 0: none. Default: 32. */
   lossSamples?: number;
   /** Sequences worked on at once. Default: about 4,096 tokens of them. */
   batchSize?: number;
+  /** Write report.html beside the scores: heat maps, and curves of what is lost without blocks of layers. */
+  plot?: boolean;
   /** Default: the physical cores, or ESPALIER_THREADS. */
   threads?: number;
   isa?: IsaName | "auto";
 }
 
 export type ResolvedImportanceOptions = z.output<typeof schema>;
+
+/** Sizes of the blocks of layers that are left out, rising. ERR_ARGUMENT. */
+export function blockSizes({ layerBlocks, plot }: ResolvedImportanceOptions, layers: number): number[] {
+  const usual = plot ? [1, 2, 8, Math.floor(layers / 2)] : [1];
+  const asked = layerBlocks ?? usual.filter((size) => size >= 1 && size < layers);
+  const found = asked.find((size) => size >= layers);
+  if (found === undefined) return [...new Set(asked)].sort((a, b) => a - b);
+  throw new EspalierError(
+    "ERR_ARGUMENT",
+    `importance: layerBlocks: expected blocks of fewer than the ${layers} layers, found ${found}`,
+  );
+}
 
 /** ERR_ARGUMENT names the option, what was expected and what came. */
 export function resolveImportanceOptions(given: unknown): ResolvedImportanceOptions {

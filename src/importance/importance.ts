@@ -12,8 +12,14 @@ import { writeDirectoryResumably } from "../files/atomic-directory.js";
 import { tokenizerFingerprint } from "../tokenizer/index.js";
 import { tokenizerOf } from "../train/parts.js";
 import { axisScores, blockImportance, type BlockStatistics } from "./aggregate.js";
-import { resolveImportanceOptions, type ImportanceOptions, type ResolvedImportanceOptions } from "./config.js";
+import {
+  blockSizes,
+  resolveImportanceOptions,
+  type ImportanceOptions,
+  type ResolvedImportanceOptions,
+} from "./config.js";
 import { measureLayerLosses, type LayerLosses } from "./layer-losses.js";
+import { writeImportanceReport } from "./report.js";
 import { writeScores, type ImportanceManifest } from "./scores.js";
 
 export type ImportanceProgress =
@@ -31,6 +37,9 @@ export interface ImportanceReport extends ImportanceManifest {
   directory: string;
   seconds: number;
 }
+
+/** With sizes of blocks. */
+type RunOptions = ResolvedImportanceOptions & { layerBlocks: number[] };
 
 interface Samples {
   /** [samples, length] */
@@ -67,18 +76,14 @@ export async function measureImportance(
   const model = await openWhole(options.model);
   try {
     const length = lengthOf(options, model);
-    for (const size of options.layerBlocks)
-      if (size >= model.spec.numLayers)
-        throw new EspalierError(
-          "ERR_ARGUMENT",
-          `importance: layerBlocks: expected blocks of fewer than the ${model.spec.numLayers} layers, found ${size}`,
-        );
+    const run = { ...options, layerBlocks: blockSizes(options, model.spec.numLayers) };
     let manifest: ImportanceManifest | null = null;
     await writeDirectoryResumably(
       options.out,
       async (staging) => {
         const samples = await takeSamples(options, model, length, hooks);
-        manifest = await measure(options, model, samples, staging, hooks);
+        manifest = await measure(run, model, samples, staging, hooks);
+        if (options.plot) await writeImportanceReport(staging);
       },
       { signal: hooks.signal },
     );
@@ -127,7 +132,7 @@ async function takeSamples(
 }
 
 async function measure(
-  options: ResolvedImportanceOptions,
+  options: RunOptions,
   model: Checkpoint,
   samples: Samples,
   staging: string,
@@ -166,7 +171,7 @@ function blockOf(values: readonly Float64Array[]): BlockStatistics {
 }
 
 async function layerLosses(
-  options: ResolvedImportanceOptions,
+  options: RunOptions,
   model: Checkpoint,
   { tokens, labels, length }: Samples,
   { signal, onProgress }: ImportanceHooks,

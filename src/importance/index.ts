@@ -13,4 +13,5 @@ export {
   type ImportanceProgress,
   type ImportanceReport,
 } from "./importance.js";
-export { loadImportance, readManifest, readScores, type ImportanceManifest } from "./scores.js";
+export { importanceFigures, importanceReport } from "./report.js";
+export { isScoresDirectory, loadImportance, readManifest, readScores, type ImportanceManifest } from "./scores.js";

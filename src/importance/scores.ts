@@ -2,7 +2,7 @@
 /**
  * The directory that `importance` makes: importance.json, and scores.safetensors with every aggregation of every axis.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { readSafetensorsHeader } from "../checkpoint/safetensors.js";
@@ -68,6 +68,14 @@ function plan(name: string, rows: readonly Float32Array[]): PlannedTensor {
       for (const row of rows) yield new Uint8Array(row.buffer, row.byteOffset, row.byteLength);
     },
   };
+}
+
+/** Whether `importance` made the directory, as far as a glance tells. */
+export function isScoresDirectory(path: string): Promise<boolean> {
+  return stat(join(path, MANIFEST)).then(
+    (info) => info.isFile(),
+    () => false,
+  );
 }
 
 /** ERR_IMPORTANCE_SCORES: the directory is none that `importance` made, or it is damaged. */

@@ -1,4 +1,7 @@
 export { reportEngine, reportMachine } from "./facts.js";
+export type { ImportanceFigures, ReportedImportance, ReportedScores } from "./importance/data.js";
+export { renderImportanceReport } from "./importance/page.js";
+export { importanceSections } from "./importance/sections.js";
 export { parseReportData } from "./parse.js";
 export { renderReport, writeReport } from "./report.js";
 export { benchTable, perplexityTable, terminalTable } from "./terminal-table.js";

@@ -10,6 +10,27 @@ const dark = `
 --good:#8ad6a8;--good-paper:#1b3527;--bad:#f0b878;--bad-paper:#3a2a17;--even:#a5b1aa;--even-paper:#262e2a;
 --s0:#76828f;--s1:#55b37f;--s2:#dd9a45;--s3:#a88bd2;--s4:#5aabcc;--s5:#d97f97;`;
 
+/** Colours of a heat map, h0 .. h15. */
+export const HEAT_LEVELS = 16;
+
+const heatLight = heatRamp(["#eef2ea", "#8fc3a2", "#2f7d4f", "#0b2f1d"]);
+const heatDark = heatRamp(["#1d2824", "#2a6647", "#68c090", "#e9fff2"]);
+
+/** Variables of the colours on straight lines between the given ones, evenly spaced. */
+function heatRamp(stops: readonly string[]): string {
+  const channel = (stop: number, index: number): number =>
+    Number.parseInt((stops[stop] as string).slice(1 + 2 * index, 3 + 2 * index), 16);
+  const colour = (level: number): string => {
+    const at = (level / (HEAT_LEVELS - 1)) * (stops.length - 1);
+    const below = Math.min(Math.floor(at), stops.length - 2);
+    const mixed = [0, 1, 2].map((i) =>
+      Math.round(channel(below, i) + (at - below) * (channel(below + 1, i) - channel(below, i))),
+    );
+    return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
+  };
+  return Array.from({ length: HEAT_LEVELS }, (_, level) => `--h${level}:${colour(level)};`).join("");
+}
+
 const base = `
 *{box-sizing:border-box}
 html{color-scheme:light dark;-webkit-text-size-adjust:100%}
@@ -70,6 +91,10 @@ text{fill:var(--ink)}.tick,.of,.none{fill:var(--soft)}.group{fill:var(--soft);pa
 .whisker{stroke:var(--ink);stroke-width:1.2;opacity:.75;fill:none}
 .range circle{fill:var(--c)}.range path{stroke:var(--c);fill:none}.thin{stroke-width:1.5}.thick{stroke-width:5;opacity:.55;stroke-linecap:round}
 .curve path{fill:none;stroke:var(--c);stroke-width:1.7;stroke-linejoin:round}.curve circle{fill:var(--c)}
+.full{grid-column:1/-1}
+figcaption .legend{margin-top:6px}
+.heat path{fill:none;stroke:var(--c);stroke-width:1;shape-rendering:crispEdges}
+${Array.from({ length: HEAT_LEVELS }, (_, level) => `.h${level}{--c:var(--h${level})}`).join("")}
 `;
 
 const tables = `
@@ -109,8 +134,8 @@ const media = `
 `;
 
 export const styleSheet = [
-  `:root{${light}}`,
-  `@media screen and (prefers-color-scheme:dark){:root{${dark}}}`,
+  `:root{${light}${heatLight}}`,
+  `@media screen and (prefers-color-scheme:dark){:root{${dark}${heatDark}}}`,
   base,
   head,
   cards,

@@ -15,9 +15,10 @@ interface Options {
   seqLength?: number;
   split: string;
   seed: number;
-  layerBlocks: number[];
+  layerBlocks?: number[];
   lossSamples: number;
   batchSize?: number;
+  plot?: boolean;
   threads?: number;
   isa: IsaName | "auto";
 }
@@ -33,15 +34,20 @@ export function register(program: Command): void {
     .option("--seq-length <n>", "tokens of a sequence (default: 512, or the model's positions)", positiveNumber)
     .option("--split <parts>", "parts of the documents, of which the first is used", "99,1,0")
     .option("--seed <n>", "of the order of the samples", wholeNumber, 1234)
-    .option("--layer-blocks <list>", "measure the loss without every block of n layers, for each n", numberList, [1])
+    .option(
+      "--layer-blocks <list>",
+      "measure the loss without every block of n layers, for each n (default: 1; with --plot 1,2,8 and half of them)",
+      numberList,
+    )
     .option("--loss-samples <n>", "sequences of that measurement; 0: none", wholeNumber, 32)
     .option("--batch-size <n>", "sequences worked on at once (default: about 4,096 tokens)", positiveNumber)
+    .option("--plot", "write report.html beside the scores; `report DIR` draws scores that are there")
     .option("--threads <n>", "threads (default: physical cores, or ESPALIER_THREADS)", positiveNumber)
     .option("--isa <level>", "force ref, avx2, avx512 or avx512_bf16", "auto");
   command.addHelpText(
     "after",
     "\nStarted again after it was stopped, it goes on where it was. `prune --importance DIR` takes the scores." +
-      "\n\nExample:\n  espalier importance SmolLM2-135M --data corpus --samples 1024 --layer-blocks 1,2,8,15 --out scores",
+      "\n\nExample:\n  espalier importance SmolLM2-135M --data corpus --samples 1024 --plot --out scores",
   );
   action(command, async (context, model: string, options: Options) => {
     const report = await measureImportance(

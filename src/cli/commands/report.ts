@@ -1,7 +1,8 @@
-/** espalier report: the HTML page of training runs, or again from its data. */
+/** espalier report: the HTML page of training runs or of importance scores, or again from its data. */
 import { readFile, stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { EspalierError } from "../../errors.js";
+import { importanceReport, isScoresDirectory } from "../../importance/index.js";
 import { replaceFile } from "../../files/replace-file.js";
 import {
   isTrainingReport,
@@ -21,22 +22,37 @@ interface Options {
 export function register(program: Command): void {
   const command = program
     .command("report")
-    .description("write the HTML page of training runs, or of a data that bench --html or the quickstart left")
-    .argument("<paths...>", "run directories of train, shown on the same charts, or one report.json")
+    .description(
+      "write the HTML page of training runs, of importance scores, or of data that bench --html or the quickstart left",
+    )
+    .argument(
+      "<paths...>",
+      "run directories of train, shown on the same charts; or a directory of scores; or one report.json",
+    )
     .requiredOption("--out <file>", "HTML file to write")
     .addHelpText(
       "after",
-      "\nExample:\n  espalier report runs/a runs/b --out curves.html\n  espalier report run/report.json --out report.html",
+      "\nExample:\n  espalier report runs/a runs/b --out curves.html\n  espalier report scores --out scores.html\n  espalier report run/report.json --out report.html",
     );
   action(command, async (_context, paths: string[], options: Options) => {
     await checkWritable(options.out);
-    const data = await readData(paths);
-    if (isTrainingReport(data)) {
-      const training = parseTrainingReport(data, paths[0] ?? "");
-      await replaceFile(options.out, renderTrainingReport(training));
-    } else await writeReport(parseReportData(data, paths[0] ?? ""), options.out);
+    const [first = ""] = paths;
+    if (await isScoresDirectory(first)) await writeScores(paths, options.out);
+    else await writeData(await readData(paths), first, options.out);
     return { json: { path: options.out }, text: options.out };
   });
+}
+
+async function writeScores(paths: readonly string[], out: string): Promise<void> {
+  const [directory = ""] = paths;
+  if (paths.length > 1)
+    throw new EspalierError("ERR_USAGE", `report: expected one directory of scores, found ${paths.length} paths`);
+  await replaceFile(out, await importanceReport(directory));
+}
+
+async function writeData(data: unknown, path: string, out: string): Promise<void> {
+  if (isTrainingReport(data)) await replaceFile(out, renderTrainingReport(parseTrainingReport(data, path)));
+  else await writeReport(parseReportData(data, path), out);
 }
 
 /** Of run directories, or the one file. */

@@ -6,8 +6,8 @@ import { lineChart, type Curve } from "../charts/line-chart.js";
 import { seriesClass } from "../charts/frame.js";
 import { DASH, formatCount, formatNumber } from "../format.js";
 import { markup, Markup } from "../markup.js";
+import { renderPage } from "../page.js";
 import { EMBLEM } from "../sections/headline.js";
-import { styleSheet } from "../style.js";
 import type { TrainingPoint, TrainingReportData, TrainingRun } from "./data.js";
 
 const WIDE = { width: 500, height: 250 };
@@ -16,31 +16,15 @@ const NARROW = { width: 320, height: 210 };
 /** The whole page. Text from runs is escaped. */
 export function renderTrainingReport(data: TrainingReportData): string {
   const date = data.createdAt.slice(0, 16).replace("T", " ");
-  return markup`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="espalier ${data.espalierVersion}">
-<title>${data.title} · espalier</title>
-<style>${new Markup(styleSheet)}</style>
-</head>
-<body>
-<main>
-<header>
+  const { title, createdAt, espalierVersion } = data;
+  const head = markup`<header>
 <p class="brand">${EMBLEM}<span>espalier</span><span class="quiet">training report</span></p>
-<h1>${data.title}</h1>
+<h1>${title}</h1>
 <p class="lede">${sentence(data.runs)}</p>
 <p class="byline">${data.machine.cpu} · ${date}</p>
-</header>
-${curvesSection(data.runs)}
-${resultsTable(data.runs)}
-${factsTable(data.runs)}
-<footer>Made by espalier ${data.espalierVersion} on ${data.createdAt.slice(0, 10)}. No number here was entered by hand.</footer>
-</main>
-</body>
-</html>
-`.text;
+</header>`;
+  const content = [head, curvesSection(data.runs), resultsTable(data.runs), factsTable(data.runs)];
+  return renderPage({ title, createdAt, espalierVersion, content });
 }
 
 /** How the best run by validation loss, or by training loss, ended. */

@@ -11,6 +11,7 @@ import { train } from "../../../src/train/index.js";
 import { coded } from "../../model-files.js";
 import { temporaryDirectory } from "../../temporary.js";
 import { espalier } from "../cli/run.js";
+import { checkMarkup } from "../report/check-markup.js";
 import { tinyFields, writeTokenData } from "../train/token-data.js";
 
 const root = temporaryDirectory();
@@ -62,6 +63,23 @@ describe("importance", () => {
     await measureImportance(options);
     const [one, two] = [scores, options.out].map((path) => readFileSync(join(path, "scores.safetensors")));
     expect(one!.equals(two!)).toBe(true);
+  });
+
+  it("draws a page beside the scores, and again without another pass", async () => {
+    const out = join(root, "drawn");
+    const shared = { model: teacher, data, samples: 4, seqLength: 16, lossSamples: 2 };
+    const { loss } = await measureImportance({ ...shared, plot: true, out });
+    expect(loss.without.map(({ size }) => size)).toEqual([1, 2]); // of 1, 2, 8 and half of four layers
+    const page = readFileSync(join(out, "report.html"), "utf8");
+    checkMarkup(page);
+    expect(page).toContain("without 2 layers");
+    const again = join(root, "drawn.html");
+    const { status, stderr } = await espalier(["report", out, "--out", again]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    const undated = (html: string): string => html.replace(/\d{4}-\d\d-\d\d( \d\d:\d\d)?/g, "");
+    expect(undated(readFileSync(again, "utf8"))).toBe(undated(page));
+    const two = await espalier(["report", out, out, "--out", again]);
+    expect(two).toMatchObject({ status: 2, stderr: expect.stringContaining("one directory of scores") as string });
   });
 
   it.each([
