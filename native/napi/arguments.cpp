@@ -63,6 +63,15 @@ std::vector<int32_t> Arguments::int32_array(const char* key) const {
   return std::vector<int32_t>(ids.Data(), ids.Data() + ids.ElementLength());
 }
 
+std::vector<float> Arguments::float32_array(const char* key) const {
+  if (!has(key)) return {};
+  const Napi::Value value = object_.Get(key);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float32_array)
+    fail(key, "a Float32Array");
+  const Napi::Float32Array values = value.As<Napi::Float32Array>();
+  return std::vector<float>(values.Data(), values.Data() + values.ElementLength());
+}
+
 Arguments Arguments::object(const char* key) const {
   if (!object_.Get(key).IsObject()) fail(key, "an object");
   return Arguments(object_.Get(key), (what_ + "." + key).c_str());

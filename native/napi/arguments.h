@@ -25,6 +25,8 @@ class Arguments {
   std::string string(const char* key, const std::string& fallback) const;
   // An Int32Array, copied; absent gives an empty vector.
   std::vector<int32_t> int32_array(const char* key) const;
+  // A Float32Array, likewise.
+  std::vector<float> float32_array(const char* key) const;
   Arguments object(const char* key) const;
   Napi::Array array(const char* key) const;
   Napi::Value value(const char* key) const { return object_.Get(key); }

@@ -43,6 +43,36 @@ Napi::Object losses_object(Napi::Env env, const TrainConfig& config, const Batch
   return out;
 }
 
+TrainBatch view_of(const OwnedBatch& batch) {
+  TrainBatch view = batch.view;
+  view.tokens = batch.tokens.data();
+  view.labels = batch.labels.data();
+  if (!batch.document_starts.empty()) view.document_starts = batch.document_starts.data();
+  if (!batch.top_ids.empty()) view.top_ids = batch.top_ids.data();
+  if (!batch.top_values.empty()) view.top_values = batch.top_values.data();
+  return view;
+}
+
+// What top_logits gives, in arrays of JavaScript's.
+struct TopLogitArrays {
+  Napi::ObjectReference ids, values, log_sum_exp;
+  TopLogits out;
+};
+
+std::shared_ptr<TopLogitArrays> top_logit_arrays(Napi::Env env, int64_t tokens, int64_t top) {
+  const size_t count = static_cast<size_t>(tokens) * static_cast<size_t>(top);
+  const Napi::Int32Array ids = Napi::Int32Array::New(env, count);
+  const Napi::Float32Array values = Napi::Float32Array::New(env, count);
+  const Napi::Float32Array sums = Napi::Float32Array::New(env, static_cast<size_t>(tokens));
+  auto arrays = std::make_shared<TopLogitArrays>();
+  arrays->out = {top, const_cast<int32_t*>(ids.Data()), const_cast<float*>(values.Data()),
+                 const_cast<float*>(sums.Data())};
+  arrays->ids = Napi::Persistent(Napi::Object(env, ids));
+  arrays->values = Napi::Persistent(Napi::Object(env, values));
+  arrays->log_sum_exp = Napi::Persistent(Napi::Object(env, sums));
+  return arrays;
+}
+
 }  // namespace
 
 void NativeTrainer::define(Napi::Env env, Napi::Object exports) {
@@ -54,6 +84,7 @@ void NativeTrainer::define(Napi::Env env, Napi::Object exports) {
                    InstanceAccessor<&NativeTrainer::step, &NativeTrainer::set_step>("step"),
                    InstanceMethod<&NativeTrainer::accumulate>("accumulate"),
                    InstanceMethod<&NativeTrainer::evaluate>("evaluate"),
+                   InstanceMethod<&NativeTrainer::top_logits>("topLogits"),
                    InstanceMethod<&NativeTrainer::update>("update"), InstanceMethod<&NativeTrainer::read>("read"),
                    InstanceMethod<&NativeTrainer::write>("write"), InstanceMethod<&NativeTrainer::set_mask>("setMask"),
                    InstanceMethod<&NativeTrainer::merged>("merged"), InstanceMethod<&NativeTrainer::close>("close")}));
@@ -135,15 +166,12 @@ void NativeTrainer::set_step(const Napi::CallbackInfo& info, const Napi::Value& 
 
 Napi::Value NativeTrainer::run_batch(const Napi::CallbackInfo& info, bool backward) {
   return guarded(info, [this, backward](const Napi::CallbackInfo& inner) -> Napi::Value {
-    open_trainer(inner.Env());
-    auto batch = std::make_shared<OwnedBatch>(batch_of(inner));
+    const int64_t teacher_top = open_trainer(inner.Env()).config().teacher_top;
+    auto batch = std::make_shared<OwnedBatch>(batch_of(inner, teacher_top));
     auto losses = std::make_shared<BatchLosses>();
     auto work = [trainer = trainer_, loaded = load_status_, batch, losses, backward] {
       ESP_RETURN_IF_ERROR(*loaded);
-      TrainBatch view = batch->view;
-      view.tokens = batch->tokens.data();
-      view.labels = batch->labels.data();
-      if (!batch->document_starts.empty()) view.document_starts = batch->document_starts.data();
+      const TrainBatch view = view_of(*batch);
       return backward ? trainer->accumulate(view, losses.get()) : trainer->evaluate(view, losses.get());
     };
     return thread_->run(work, [trainer = trainer_, losses](Napi::Env env) -> Napi::Value {
@@ -154,6 +182,30 @@ Napi::Value NativeTrainer::run_batch(const Napi::CallbackInfo& info, bool backwa
 
 Napi::Value NativeTrainer::accumulate(const Napi::CallbackInfo& info) { return run_batch(info, true); }
 Napi::Value NativeTrainer::evaluate(const Napi::CallbackInfo& info) { return run_batch(info, false); }
+
+Napi::Value NativeTrainer::top_logits(const Napi::CallbackInfo& info) {
+  return guarded(info, [this](const Napi::CallbackInfo& inner) -> Napi::Value {
+    const Napi::Env env = inner.Env();
+    const int64_t vocab = open_trainer(env).config().model.spec.vocab_size;
+    auto batch = std::make_shared<OwnedBatch>(batch_of(inner, 0));
+    const double top = inner[1].IsNumber() ? inner[1].As<Napi::Number>().DoubleValue() : -1;
+    if (!(top >= 1 && top <= static_cast<double>(vocab)) || top != std::floor(top))
+      throw to_js_error(env, Status("ERR_ARGUMENT", format_text("top: expected 1 to %lld, the vocabulary, found %g",
+                                                                static_cast<long long>(vocab), top)));
+    const auto arrays = top_logit_arrays(env, batch->view.token_count(), static_cast<int64_t>(top));
+    auto work = [trainer = trainer_, loaded = load_status_, batch, out = arrays->out] {
+      ESP_RETURN_IF_ERROR(*loaded);
+      return trainer->top_logits(view_of(*batch), out);
+    };
+    return thread_->run(work, [arrays](Napi::Env env) -> Napi::Value {
+      Napi::Object out = Napi::Object::New(env);
+      out.Set("ids", arrays->ids.Value());
+      out.Set("values", arrays->values.Value());
+      out.Set("logSumExp", arrays->log_sum_exp.Value());
+      return out;
+    });
+  });
+}
 
 Napi::Value NativeTrainer::update(const Napi::CallbackInfo& info) {
   return guarded(info, [this](const Napi::CallbackInfo& inner) -> Napi::Value {

@@ -26,6 +26,7 @@ class NativeTrainer : public Napi::ObjectWrap<NativeTrainer> {
   void set_step(const Napi::CallbackInfo& info, const Napi::Value& value);
   Napi::Value accumulate(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
+  Napi::Value top_logits(const Napi::CallbackInfo& info);
   Napi::Value update(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);

@@ -17,6 +17,7 @@ constexpr std::pair<const char*, LossKind> kKinds[] = {{"cross_entropy", LossKin
                                                        {"jsd", LossKind::kJsd},
                                                        {"logits_mse", LossKind::kLogitsMse},
                                                        {"logits_cosine", LossKind::kLogitsCosine},
+                                                       {"mft", LossKind::kMft},
                                                        {"hidden_mse", LossKind::kHiddenMse},
                                                        {"hidden_cosine", LossKind::kHiddenCosine},
                                                        {"hidden_squarehead", LossKind::kHiddenSquarehead}};
@@ -35,6 +36,7 @@ LossTerm term_of(const Arguments& args, Napi::Env env) {
   term.temperature = args.number("temperature", 1.0);
   term.top_k = args.integer("topK", 0);
   term.beta = args.number("beta", 0.5);
+  term.threshold = args.number("threshold", 0.2);
   term.dynamic_weight = args.boolean("dynamicWeight", false);
   if (!is_hidden_loss(term.kind)) return term;
   const Napi::Array layers = args.array("layers");
@@ -52,6 +54,19 @@ std::vector<std::string> strings_of(const Napi::Array& list) {
   std::vector<std::string> strings;
   for (uint32_t i = 0; i < list.Length(); ++i) strings.push_back(list.Get(i).ToString().Utf8Value());
   return strings;
+}
+
+// Where the trainer takes a teacher's largest logits from its batches.
+void read_top_logits(const Arguments& args, Napi::Env env, int64_t teacher_top, OwnedBatch* batch) {
+  if (teacher_top == 0 || !args.has("topIds")) return;
+  batch->top_ids = args.int32_array("topIds");
+  batch->top_values = args.float32_array("topValues");
+  const size_t expected = batch->tokens.size() * static_cast<size_t>(teacher_top);
+  for (const auto& [name, found] :
+       {std::pair{"topIds", batch->top_ids.size()}, {"topValues", batch->top_values.size()}})
+    if (found != expected)
+      throw to_js_error(
+          env, Status("ERR_SHAPE", format_text("batch.%s: expected %zu values, found %zu", name, expected, found)));
 }
 
 }  // namespace
@@ -85,6 +100,7 @@ TrainConfig train_config_of(const Napi::CallbackInfo& info) {
   config.model = train_model_of(args.object("model"), env);
   config.has_teacher = args.has("teacher");
   if (config.has_teacher) config.teacher = train_model_of(args.object("teacher"), env);
+  config.teacher_top = args.integer("teacherTop", 0);
   const Napi::Array losses = args.array("losses");
   for (uint32_t i = 0; i < losses.Length(); ++i) config.losses.push_back(term_of({losses.Get(i), "loss"}, env));
   config.max_sequences = args.integer("maxSequences");
@@ -112,7 +128,7 @@ TrainConfig train_config_of(const Napi::CallbackInfo& info) {
   return config;
 }
 
-OwnedBatch batch_of(const Napi::CallbackInfo& info) {
+OwnedBatch batch_of(const Napi::CallbackInfo& info, int64_t teacher_top) {
   const Arguments args(info[0], "batch");
   OwnedBatch batch;
   batch.view.sequences = args.integer("sequences");
@@ -134,6 +150,7 @@ OwnedBatch batch_of(const Napi::CallbackInfo& info) {
   check("tokens", batch.tokens);
   check("labels", batch.labels);
   if (args.has("documentStarts")) check("documentStarts", batch.document_starts);
+  read_top_logits(args, info.Env(), teacher_top, &batch);
   return batch;
 }
 

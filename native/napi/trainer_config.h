@@ -15,11 +15,12 @@ TrainConfig train_config_of(const Napi::CallbackInfo& info);
 
 // A batch with memory of its own.
 struct OwnedBatch {
-  std::vector<int32_t> tokens, labels, document_starts;
+  std::vector<int32_t> tokens, labels, document_starts, top_ids;
+  std::vector<float> top_values;
   TrainBatch view;
 };
-// TrainBatch of src/train/native-trainer.ts.
-OwnedBatch batch_of(const Napi::CallbackInfo& info);
+// TrainBatch of src/train/native-trainer.ts, of a trainer that takes so many of a teacher's logits a token.
+OwnedBatch batch_of(const Napi::CallbackInfo& info, int64_t teacher_top);
 
 // { spec, tensors }. Throws JavaScript errors.
 TrainModel train_model_of(const Arguments& args, Napi::Env env);

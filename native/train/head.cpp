@@ -6,6 +6,7 @@
 
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rms_norm/rms_norm_backward.h"
+#include "kernels/top_logits/top_logits.h"
 
 namespace espalier {
 namespace {
@@ -17,6 +18,7 @@ constexpr int64_t kMinChunkRows = 256;
 LogitTermKind kind_of(LossKind kind) {
   switch (kind) {
     case LossKind::kKl:
+    case LossKind::kMft:
       return LogitTermKind::kKl;
     case LossKind::kReverseKl:
       return LogitTermKind::kReverseKl;
@@ -33,14 +35,16 @@ LogitTermKind kind_of(LossKind kind) {
 
 }  // namespace
 
-LossHead::LossHead(TrainDecoder* decoder, TrainDecoder* teacher, const std::vector<LossTerm>& terms)
-    : decoder_(decoder), teacher_(teacher) {
+LossHead::LossHead(TrainDecoder* decoder, TrainDecoder* teacher, const std::vector<LossTerm>& terms,
+                   int64_t teacher_top)
+    : decoder_(decoder), teacher_(teacher), teacher_top_(teacher_top) {
   for (size_t i = 0; i < terms.size(); ++i) {
     const LossTerm& term = terms[i];
     if (is_hidden_loss(term.kind)) continue;
     places_.push_back(i);
     terms_.push_back({kind_of(term.kind), static_cast<float>(term.weight), static_cast<float>(term.temperature),
-                      term.top_k, static_cast<float>(term.beta)});
+                      term.top_k, static_cast<float>(term.beta),
+                      term.kind == LossKind::kMft ? static_cast<float>(term.threshold) : -1.0f});
   }
 }
 
@@ -76,7 +80,7 @@ Status LossHead::run(TrainContext& context, const TrainBatch& batch, bool backwa
     ESP_RETURN_IF_ERROR(chunk_logits(context, *decoder_, begin, rows, normed_, logits_));
     if (teacher_ != nullptr)
       ESP_RETURN_IF_ERROR(chunk_logits(context, *teacher_, begin, rows, teacher_normed_, teacher_logits_));
-    ESP_RETURN_IF_ERROR(chunk_losses(context, labels, rows, backward));
+    ESP_RETURN_IF_ERROR(chunk_losses(context, batch, begin, rows, backward));
     if (!backward) continue;
     ESP_RETURN_IF_ERROR(
         chunk_backward(context, decoder_->output() + begin * hidden, decoder_->gradient() + begin * hidden, rows));
@@ -94,15 +98,43 @@ Status LossHead::chunk_logits(TrainContext& context, TrainDecoder& model, int64_
   return linear_forward(context, model.lm_head(), normed, hidden, nullptr, logits, spec.vocab_size, rows);
 }
 
-Status LossHead::chunk_losses(TrainContext& context, const int32_t* labels, int64_t rows, bool backward) {
-  const int64_t vocab = decoder_->spec().vocab_size;
-  const LogitLossArgs args{logits_,      vocab,         teacher_logits_,
-                           vocab,        labels,        rows,
-                           vocab,        terms_.data(), static_cast<int64_t>(terms_.size()),
-                           sums_.data(), backward,      false,
-                           0.0f};
+Status LossHead::chunk_losses(TrainContext& context, const TrainBatch& batch, int64_t begin, int64_t rows,
+                              bool backward) {
+  LogitLossArgs args{};
+  args.logits = logits_;
+  args.teacher = teacher_logits_;
+  args.ld = args.ld_teacher = args.vocab = decoder_->spec().vocab_size;
+  args.labels = batch.labels + begin;
+  args.rows = rows;
+  args.terms = terms_.data();
+  args.term_count = static_cast<int64_t>(terms_.size());
+  args.sums = sums_.data();
+  args.gradient = backward;
+  args.top_ids = batch.top_ids + begin * teacher_top_;
+  args.top_values = batch.top_values + begin * teacher_top_;
+  args.teacher_top = teacher_top_;
   ESP_RETURN_IF_ERROR(context.workspace.reserve(logit_loss_workspace_size(context.cpu, args)));
   return logit_loss(context.cpu, args, context.workspace.as<void>(), context.workspace.size());
+}
+
+Status LossHead::top_logits(TrainContext& context, const TrainBatch& batch, const TopLogits& out) {
+  const int64_t vocab = decoder_->spec().vocab_size, tokens = batch.token_count();
+  for (int64_t begin = 0; begin < tokens; begin += chunk_rows_) {
+    const int64_t rows = std::min(chunk_rows_, tokens - begin);
+    ESP_RETURN_IF_ERROR(chunk_logits(context, *decoder_, begin, rows, normed_, logits_));
+    const TopLogitsArgs args{logits_,
+                             vocab,
+                             rows,
+                             vocab,
+                             out.top,
+                             out.ids + begin * out.top,
+                             out.values + begin * out.top,
+                             out.log_sum_exp + begin};
+    ESP_RETURN_IF_ERROR(context.workspace.reserve(top_logits_workspace_size(context.cpu, args)));
+    ESP_RETURN_IF_ERROR(
+        espalier::top_logits(context.cpu, args, context.workspace.as<void>(), context.workspace.size()));
+  }
+  return Status::ok();
 }
 
 // logits_ holds the gradient of the logits.

@@ -10,10 +10,18 @@
 
 namespace espalier {
 
+// top: values a token; ids, values [tokens, top]; log_sum_exp [tokens]
+struct TopLogits {
+  int64_t top = 0;
+  int32_t* ids = nullptr;
+  float* values = nullptr;
+  float* log_sum_exp = nullptr;
+};
+
 class LossHead {
  public:
-  // teacher: nullptr when no term needs its logits.
-  LossHead(TrainDecoder* decoder, TrainDecoder* teacher, const std::vector<LossTerm>& terms);
+  // teacher: nullptr when no term needs its logits, or batches bring teacher_top of them.
+  LossHead(TrainDecoder* decoder, TrainDecoder* teacher, const std::vector<LossTerm>& terms, int64_t teacher_top);
   Status reserve(int64_t max_tokens);
   size_t bytes() const { return memory_.size(); }
 
@@ -21,15 +29,19 @@ class LossHead {
   // to the gradients of norm and head, and leaves the gradient of the output in decoder.gradient().
   Status run(TrainContext& context, const TrainBatch& batch, bool backward, BatchLosses* losses);
 
+  // The largest logits after every token of the batch whose forward pass was run; see kernels/top_logits.
+  Status top_logits(TrainContext& context, const TrainBatch& batch, const TopLogits& out);
+
  private:
   // Rows [begin, begin + rows) of the batch.
   Status chunk_logits(TrainContext& context, TrainDecoder& model, int64_t begin, int64_t rows, float* normed,
                       float* logits);
-  Status chunk_losses(TrainContext& context, const int32_t* labels, int64_t rows, bool backward);
+  Status chunk_losses(TrainContext& context, const TrainBatch& batch, int64_t begin, int64_t rows, bool backward);
   Status chunk_backward(TrainContext& context, const float* hidden, float* dhidden, int64_t rows);
 
   TrainDecoder* decoder_;
   TrainDecoder* teacher_;
+  int64_t teacher_top_;
   std::vector<LogitTerm> terms_;
   std::vector<size_t> places_;  // of the terms among all terms of the config
   std::vector<double> sums_;    // of the terms, over the batch

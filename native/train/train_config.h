@@ -35,6 +35,7 @@ enum class LossKind : int32_t {
   kJsd,
   kLogitsMse,
   kLogitsCosine,
+  kMft,
   kHiddenMse,
   kHiddenCosine,
   kHiddenSquarehead,
@@ -47,6 +48,7 @@ struct LossTerm {
   double temperature = 1.0;
   int64_t top_k = 0;                                // 0: the whole vocabulary
   double beta = 0.5;                                // kJsd: weight of the teacher in the mixture
+  double threshold = 0.2;                           // kMft: of the label correction
   std::vector<std::pair<int64_t, int64_t>> layers;  // hidden terms: student, teacher; -1 the embedding
   bool dynamic_weight = false;
 };
@@ -60,7 +62,8 @@ struct LoraConfig {
 struct TrainConfig {
   TrainModel model;
   bool has_teacher = false;
-  TrainModel teacher;  // forward only
+  TrainModel teacher;       // forward only
+  int64_t teacher_top = 0;  // batches bring so many of a teacher's largest logits a token; 0: none
   std::vector<LossTerm> losses;
   int64_t max_sequences = 1, sequence_length = 1;
   bool activation_checkpointing = false;
@@ -82,6 +85,8 @@ struct TrainBatch {
   const int32_t* tokens = nullptr;
   const int32_t* labels = nullptr;
   const int32_t* document_starts = nullptr;
+  const int32_t* top_ids = nullptr;      // [sequences, length, teacher_top], best first
+  const float* top_values = nullptr;     // likewise: their logits
   int64_t skip_begin = 0, skip_end = 0;  // layers [begin, end) are left out; forward-only trainers
   bool last = false;                     // of its update: data-parallel sums may start as gradients become complete
   int64_t token_count() const { return sequences * length; }

@@ -39,6 +39,14 @@ Status Trainer::check_batch(const TrainBatch& batch) const {
   return Status::ok();
 }
 
+// That the batch brings what the losses compare; the loss itself checks the ids.
+Status Trainer::check_top_logits(const TrainBatch& batch) const {
+  if (config_.teacher_top == 0 || (batch.top_ids != nullptr && batch.top_values != nullptr)) return Status::ok();
+  return Status("ERR_ARGUMENT",
+                format_text("batch: expected topIds and topValues, %lld a token: the trainer has teacherTop",
+                            static_cast<long long>(config_.teacher_top)));
+}
+
 Status Trainer::check_skip(const TrainBatch& batch, bool backward) const {
   if (backward && config_.forward_only) return Status("ERR_ARGUMENT", "accumulate: the trainer is forward only");
   if (batch.skip_begin == batch.skip_end) return Status::ok();
@@ -53,6 +61,7 @@ Status Trainer::check_skip(const TrainBatch& batch, bool backward) const {
 Status Trainer::run(const TrainBatch& batch, bool backward, BatchLosses* losses) {
   ESP_RETURN_IF_ERROR(check_batch(batch));
   ESP_RETURN_IF_ERROR(check_skip(batch, backward));
+  ESP_RETURN_IF_ERROR(check_top_logits(batch));
   *losses = {};
   losses->sums.assign(config_.losses.size(), 0.0);
   if (hidden_terms_ != nullptr) hidden_terms_->begin();
@@ -79,6 +88,16 @@ void Trainer::weigh_losses(BatchLosses* losses) {
 
 Status Trainer::accumulate(const TrainBatch& batch, BatchLosses* losses) { return run(batch, true, losses); }
 Status Trainer::evaluate(const TrainBatch& batch, BatchLosses* losses) { return run(batch, false, losses); }
+
+Status Trainer::top_logits(const TrainBatch& batch, const TopLogits& out) {
+  ESP_RETURN_IF_ERROR(check_batch(batch));
+  const int64_t vocab = config_.model.spec.vocab_size;
+  if (out.top < 1 || out.top > vocab)
+    return Status("ERR_ARGUMENT", format_text("top: expected 1 to %lld, the vocabulary, found %lld",
+                                              static_cast<long long>(vocab), static_cast<long long>(out.top)));
+  ESP_RETURN_IF_ERROR(decoder_->forward(context_, batch, false, nullptr));
+  return head_->top_logits(context_, batch, out);
+}
 
 // Of the sum of all gradients.
 Status Trainer::gradient_norm(double* norm) {

@@ -28,6 +28,8 @@ class Trainer {
   Status accumulate(const TrainBatch& batch, BatchLosses* losses);
   // Forward only.
   Status evaluate(const TrainBatch& batch, BatchLosses* losses);
+  // Forward only: the largest logits after every token. ERR_NUMERIC besides.
+  Status top_logits(const TrainBatch& batch, const TopLogits& out);
   // Clips, applies AdamW, zeroes the gradients. Gradients that are not finite change nothing else: skipped.
   Status update(const UpdateOptions& options, UpdateResult* result);
 
@@ -62,6 +64,7 @@ class Trainer {
   Status reserve_activations();
   Status check_skip(const TrainBatch& batch, bool backward) const;
   Status check_batch(const TrainBatch& batch) const;
+  Status check_top_logits(const TrainBatch& batch) const;
   Status run(const TrainBatch& batch, bool backward, BatchLosses* losses);
   // Adds the logit terms to the total, and those of hidden states.
   void weigh_losses(BatchLosses* losses);

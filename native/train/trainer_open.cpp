@@ -12,6 +12,14 @@ namespace {
 
 Status bad_config(const std::string& what) { return Status("ERR_ARGUMENT", what); }
 
+// A term over the teacher's largest logits alone.
+Status check_top_term(const TrainConfig& config, const LossTerm& term) {
+  if (term.kind == LossKind::kMft) return bad_config("losses: mft needs all of a teacher's logits");
+  if (term.top_k >= 1 && term.top_k <= config.teacher_top) return Status::ok();
+  return bad_config(format_text("losses: topK: expected 1 to %lld, the teacher's logits there are, found %lld",
+                                static_cast<long long>(config.teacher_top), static_cast<long long>(term.top_k)));
+}
+
 Status check_logit_term(const TrainConfig& config, const LossTerm& term) {
   const int64_t vocab = config.model.spec.vocab_size;
   if (!(term.temperature > 0) || !std::isfinite(term.temperature))
@@ -20,6 +28,8 @@ Status check_logit_term(const TrainConfig& config, const LossTerm& term) {
     return bad_config(format_text("losses: topK: expected 0 to %lld, the vocabulary, found %lld",
                                   static_cast<long long>(vocab), static_cast<long long>(term.top_k)));
   if (!(term.beta >= 0) || term.beta > 1) return bad_config("losses: beta: expected 0 to 1");
+  if (!(term.threshold >= 0) || term.threshold >= 1) return bad_config("losses: threshold: expected 0 to below 1");
+  if (config.teacher_top > 0) return check_top_term(config, term);
   if (config.teacher.spec.vocab_size == vocab) return Status::ok();
   return bad_config(format_text("losses: teacher and model have vocabularies of %lld and %lld tokens",
                                 static_cast<long long>(config.teacher.spec.vocab_size), static_cast<long long>(vocab)));
@@ -43,7 +53,9 @@ Status check_losses(const TrainConfig& config) {
     if (!std::isfinite(term.weight)) return bad_config("losses: weight: expected a finite number");
     logit_terms += is_hidden_loss(term.kind) ? 0 : 1;
     if (term.kind == LossKind::kCrossEntropy) continue;
-    if (!config.has_teacher) return bad_config("losses: only cross_entropy needs no teacher");
+    const bool known = config.has_teacher || (config.teacher_top > 0 && !is_hidden_loss(term.kind));
+    if (!known && config.teacher_top > 0) return bad_config("losses: hidden states need the teacher itself");
+    if (!known) return bad_config("losses: only cross_entropy needs no teacher");
     ESP_RETURN_IF_ERROR(is_hidden_loss(term.kind) ? check_hidden_term(config, term) : check_logit_term(config, term));
   }
   if (logit_terms <= kMaxLogitTerms) return Status::ok();
@@ -56,6 +68,12 @@ Status check_config(const TrainConfig& config) {
     return bad_config("maxSequences, sequenceLength: expected at least 1");
   if (config.max_sequences > (int64_t{1} << 31) / config.sequence_length)
     return bad_config("maxSequences x sequenceLength: expected at most 2^31 tokens");
+  if (config.teacher_top < 0 || config.teacher_top > config.model.spec.vocab_size)
+    return bad_config(format_text("teacherTop: expected 0 to %lld, the vocabulary, found %lld",
+                                  static_cast<long long>(config.model.spec.vocab_size),
+                                  static_cast<long long>(config.teacher_top)));
+  if (config.teacher_top > 0 && config.has_teacher)
+    return bad_config("teacher, teacherTop: expected one of them, found both");
   const bool betas = config.beta1 >= 0 && config.beta1 < 1 && config.beta2 >= 0 && config.beta2 < 1;
   if (!betas || !(config.epsilon > 0)) return bad_config("beta1, beta2: expected 0 to below 1; epsilon: above 0");
   ESP_RETURN_IF_ERROR(check_spec(config.model.spec));
@@ -156,7 +174,8 @@ Status Trainer::open_models() {
   const bool teacher_logits = std::any_of(config_.losses.begin(), config_.losses.end(), [](const LossTerm& term) {
     return term.kind != LossKind::kCrossEntropy && !is_hidden_loss(term.kind);
   });
-  head_ = std::make_unique<LossHead>(decoder_.get(), teacher_logits ? teacher_.get() : nullptr, config_.losses);
+  head_ = std::make_unique<LossHead>(decoder_.get(), teacher_logits ? teacher_.get() : nullptr, config_.losses,
+                                     config_.teacher_top);
   if (!hidden) return Status::ok();
   TrainLinear projection;
   if (projects) {

@@ -12,6 +12,7 @@ const layer = z.number().int().min(-1);
 
 const logitKinds = {
   kl: "kl",
+  mft: "mft",
   "reverse-kl": "reverse_kl",
   jsd: "jsd",
   mse: "logits_mse",
@@ -45,6 +46,8 @@ export const lossFields = {
   topK: z.number().int().min(0).default(0),
   /** jsd: the teacher's part of the mixture. Default: 0.5. */
   jsdBeta: notNegative.max(1).optional(),
+  /** mft: how far the label leads in the corrected teacher. Default: 0.2. */
+  mftThreshold: z.number().min(0).lt(1).optional(),
   /** How hidden states are compared with the teacher's. Default: they are not. */
   intermediateLoss: z.enum(namesOf<HiddenLossName>(hiddenKinds)).optional(),
   /** Default: 1. */
@@ -64,6 +67,9 @@ export type ResolvedLossOptions = LossOptions & { ceWeight: number };
 /** Values that runs had before the option was there: left out of what must be the same when a run is resumed. */
 export const lossDefaults = { kdLoss: "kl", temperatureSquared: false } as const;
 
+/** Model Optimizer's. */
+const MFT_THRESHOLD = 0.2;
+
 /** Defaults that depend on other options; what belongs to a loss that is not asked for stays undefined. */
 export function resolveLossOptions<T extends LossOptions>(given: T): T & ResolvedLossOptions {
   checkLossOptions(given);
@@ -74,6 +80,7 @@ export function resolveLossOptions<T extends LossOptions>(given: T): T & Resolve
     ceWeight: given.ceWeight ?? (teacher === undefined ? 1 : 0),
     ...(teacher === undefined ? {} : { kdLoss }),
     ...(teacher === undefined || kdLoss !== "jsd" ? {} : { jsdBeta: given.jsdBeta ?? 0.5 }),
+    ...(teacher === undefined || kdLoss !== "mft" ? {} : { mftThreshold: given.mftThreshold ?? MFT_THRESHOLD }),
     ...(intermediateLoss === undefined
       ? {}
       : {
@@ -91,6 +98,8 @@ function checkLossOptions(options: LossOptions): void {
   const { teacher, ceWeight, kdLoss = lossDefaults.kdLoss, kdWeight, temperatureSquared, jsdBeta } = options;
   if (teacher === undefined) return checkWithoutTeacher(options);
   if (kdLoss !== "jsd" && jsdBeta !== undefined) refuse(`jsdBeta: only kdLoss jsd has it, found kdLoss ${kdLoss}`);
+  if (kdLoss !== "mft" && options.mftThreshold !== undefined)
+    refuse(`mftThreshold: only kdLoss mft has it, found kdLoss ${kdLoss}`);
   if (kdLoss === "cosine" && temperatureSquared)
     refuse("temperatureSquared: kdLoss cosine does not depend on the temperature; use kdWeight");
   const { intermediateLoss, intermediateWeight = 1, intermediateBalance = "dynamic" } = options;
@@ -105,11 +114,12 @@ function checkLossOptions(options: LossOptions): void {
     refuse("intermediateBalance: dynamic scales to the logits' loss, but kdWeight and ceWeight are 0; expected static");
 }
 
-function checkWithoutTeacher({ ceWeight, kdLoss, temperatureSquared, jsdBeta, ...options }: LossOptions): void {
+function checkWithoutTeacher({ ceWeight, kdLoss, temperatureSquared, ...options }: LossOptions): void {
   const { intermediateLoss, intermediateWeight, intermediateBalance, intermediateLayerPairs } = options;
   const intermediate = { intermediateLoss, intermediateWeight, intermediateBalance, intermediateLayerPairs };
   const squared = temperatureSquared ? true : undefined;
-  const given = Object.entries({ kdLoss, temperatureSquared: squared, jsdBeta, ...intermediate });
+  const { jsdBeta, mftThreshold } = options;
+  const given = Object.entries({ kdLoss, temperatureSquared: squared, jsdBeta, mftThreshold, ...intermediate });
   for (const [name, value] of given)
     if (value !== undefined) refuse(`${name}: expected a teacher to compare with, found none`);
   const { temperature, topK } = options;
@@ -126,13 +136,10 @@ export function lossTerms(options: ResolvedLossOptions, model: ModelSpec, teache
 
 function logitTerm(options: ResolvedLossOptions): LossTerm {
   const { kdLoss = lossDefaults.kdLoss, kdWeight, temperature, temperatureSquared, topK, jsdBeta } = options;
-  return {
-    kind: logitKinds[kdLoss],
-    weight: temperatureSquared ? kdWeight * temperature ** 2 : kdWeight,
-    temperature,
-    topK,
-    ...(jsdBeta === undefined ? {} : { beta: jsdBeta }),
-  };
+  const weight = temperatureSquared ? kdWeight * temperature ** 2 : kdWeight;
+  const kind = logitKinds[kdLoss];
+  if (kind === "mft") return { kind, weight, temperature, topK, threshold: options.mftThreshold ?? MFT_THRESHOLD };
+  return { kind, weight, temperature, topK, ...(jsdBeta === undefined ? {} : { beta: jsdBeta }) };
 }
 
 function hiddenTerms(options: ResolvedLossOptions, model: ModelSpec, teacher: ModelSpec): LossTerm[] {

@@ -34,6 +34,8 @@ export type LossTerm =
       /** jsd only: weight of the teacher in the mixture, 0..1. */
       beta?: number;
     }
+  /** kl with a teacher corrected by the labels, see kernels/logit_loss; `threshold`: 0 to below 1. */
+  | { kind: "mft"; weight: number; temperature: number; topK: number; threshold: number }
   | {
       kind: "hidden_mse" | "hidden_cosine" | "hidden_squarehead";
       weight: number;
@@ -62,6 +64,8 @@ export interface TrainerConfig {
   model: TrainerModel;
   /** Forward only, for distillation. */
   teacher?: TrainerModel;
+  /** Instead of a teacher: batches bring so many of its largest logits a token. Terms have topK 1 to so many. */
+  teacherTop?: number;
   losses: readonly LossTerm[];
   /** Largest micro batch: sequences x tokens. */
   maxSequences: number;
@@ -96,11 +100,23 @@ export interface TrainBatch {
   labels: Int32Array;
   /** Place in the row where each token's document starts: attention and positions begin anew there. */
   documentStarts?: Int32Array;
+  /** [sequences, length, teacherTop]: the teacher's largest logits after each token, best first, and their ids. */
+  topIds?: Int32Array;
+  topValues?: Float32Array;
   /** Layers [skipBegin, skipEnd) are left out; only where the trainer is forward only. Default: none. */
   skipBegin?: number;
   skipEnd?: number;
   /** The last batch before update(): data-parallel sums start while its backward pass still runs. Default false. */
   last?: boolean;
+}
+
+/** The largest logits after every token of a batch. */
+export interface TopLogits {
+  /** [sequences, length, top], best first. */
+  ids: Int32Array;
+  values: Float32Array;
+  /** [sequences, length]: log of the sum of exp over the whole vocabulary. */
+  logSumExp: Float32Array;
 }
 
 export interface BatchLosses {
@@ -148,6 +164,8 @@ export interface NativeTrainer {
   accumulate(batch: TrainBatch): Promise<BatchLosses>;
   /** Forward only. */
   evaluate(batch: TrainBatch): Promise<BatchLosses>;
+  /** Forward only; ERR_NUMERIC for logits that are not finite. */
+  topLogits(batch: TrainBatch, top: number): Promise<TopLogits>;
   /** Clips, applies AdamW, zeroes the gradients. */
   update(options: UpdateOptions): Promise<UpdateResult>;
   read(name: string, part: ParameterPart): Promise<Float32Array>;

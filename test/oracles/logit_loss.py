@@ -67,6 +67,9 @@ def cases():
             yield {**base, **beta, "temperature": 0.5, "topK": 5}
             if kind in ("kl", "reverse_kl", "jsd"):
                 yield {**base, **beta, "temperature": 1.5, "topK": 0, "correctionThreshold": 0.2}
+            if kind == "kl":
+                yield {**base, "temperature": 1.0, "topK": 5, "correctionThreshold": 0.2}
+                yield {**base, "temperature": 0.5, "topK": 0, "correctionThreshold": 0.7}
 
 
 def main():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy, linear, log_softmax, normalize
+from torch.nn.functional import cross_entropy, linear, log_softmax, normalize, one_hot
 from train_gradients import BASE, batch_of, draw, encode, fill
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -43,6 +43,12 @@ CASES = {
     ),
     "logits_mse and logits_cosine": dict(
         teacher={}, losses=[logits_term("logits_mse", 2.0), logits_term("logits_cosine", 3.0), CE]
+    ),
+    "mft, softened, with cross-entropy": dict(
+        teacher=dict(num_hidden_layers=3), losses=[CE, logits_term("mft", 0.8, 1.5, threshold=0.2)]
+    ),
+    "mft of the top 6 and kl": dict(
+        teacher={}, losses=[logits_term("mft", 0.5, 1.0, 6, threshold=0.7), logits_term("kl", 0.5)]
     ),
     "hidden_mse alone, same width": dict(
         teacher=dict(num_hidden_layers=3), losses=[hidden_term("hidden_mse", 1.0, [[1, 2], [-1, -1]])]
@@ -121,17 +127,30 @@ def add_lora(model, lora):
             setattr(parent, role, Lora(module, name, lora["rank"], lora["alpha"]))
 
 
+def corrected(p, labels, threshold):
+    """MFT: the teacher's probabilities moved towards the labels."""
+    best, choice = p.max(dim=-1)
+    at_label = p.gather(1, labels[:, None])[:, 0]
+    wrong = (best - at_label + threshold) / (1 + best - at_label + 1e-7)
+    wanted = torch.where(at_label > 1 - threshold, torch.ones_like(at_label), at_label + threshold)
+    right = (wanted - best) / (1 - best + 1e-7)
+    moved = torch.where(choice == labels, right, wrong)[:, None]
+    return (1 - moved) * p + moved * one_hot(labels, p.shape[-1])
+
+
 def logit_value(term, student, teacher, labels):
     """[rows] of one term; student, teacher [rows, vocab]."""
     kind = term["kind"]
     if kind == "cross_entropy":
         return cross_entropy(student, labels, reduction="none")
     s, t = student / term["temperature"], teacher / term["temperature"]
+    if kind == "mft":
+        t = corrected(t.softmax(-1), labels, term["threshold"]).log()
     if term["topK"] > 0:
         top = torch.topk(t, term["topK"], dim=-1).indices
         s, t = s.gather(-1, top), t.gather(-1, top)
     q, p = log_softmax(s, -1), log_softmax(t, -1)
-    if kind == "kl":
+    if kind in ("kl", "mft"):
         return (p.exp() * (p - q)).sum(-1)
     if kind == "reverse_kl":
         return (q.exp() * (q - p)).sum(-1)

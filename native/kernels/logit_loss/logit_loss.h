@@ -29,6 +29,12 @@ struct LogitTerm {
   float temperature;  // > 0
   int64_t top_k;      // 0: the whole vocabulary; at most vocab
   float beta;         // kJsd, 0 .. 1
+  // kKl, kReverseKl, kJsd: the threshold of the label correction, below 1; negative: none. p is moved towards the label
+  // first (ModelOpt's MFTLoss), so that the label becomes the teacher's choice by a margin. y label, m = argmax p:
+  //   m != y: u = (p_m - p_y + threshold) / (1 + p_m - p_y + 1e-7)
+  //   m == y: u = (c - p_m) / (1 - p_m + 1e-7), c = p_y > 1 - threshold ? 1 : p_y + threshold
+  //   p' = (1 - u) p, p'_y += u. p' is no function of the student; top_k chooses among it.
+  float correction = -1;
 };
 
 constexpr int32_t kIgnoredLabel = -100;
@@ -38,11 +44,9 @@ constexpr int32_t kIgnoredLabel = -100;
 // labels   [rows]; the row of kIgnoredLabel counts for nothing and its gradient is 0
 // terms    [term_count], at most kMaxLogitTerms
 // sums     [term_count] f64, added to: Σ rows term, in the order of the rows whatever the threads
-// correct_teacher: p of kKl, kReverseKl and kJsd is moved towards the label first (ModelOpt's MFTLoss), so that the
-//   label becomes the teacher's choice by a margin. p = softmax(teacher / temperature), y label, m = argmax p:
-//     m != y: u = (p_m - p_y + threshold) / (1 + p_m - p_y + 1e-7)
-//     m == y: u = (c - p_m) / (1 - p_m + 1e-7), c = p_y > 1 - threshold ? 1 : p_y + threshold
-//     p' = (1 - u) p, p'_y += u. top_k chooses among p'.
+// top_ids, top_values [rows, teacher_top] i32, f32: instead of `teacher`, its largest logits, best first, and their
+// ids.
+//   Terms compare the first top_k of them, 1 <= top_k <= teacher_top, and correct nothing.
 struct LogitLossArgs {
   float* logits;
   int64_t ld;
@@ -54,8 +58,9 @@ struct LogitLossArgs {
   int64_t term_count;
   double* sums;
   bool gradient;
-  bool correct_teacher;
-  float correction_threshold;  // 0 <= threshold < 1
+  const int32_t* top_ids;
+  const float* top_values;
+  int64_t teacher_top;  // 0: `teacher` has them all
 };
 
 constexpr int64_t kMaxLogitTerms = 16;

@@ -19,6 +19,16 @@ Status check_number(const char* name, int64_t term, float value, bool good, cons
                                             static_cast<long long>(term), name, expected, value));
 }
 
+// A term over the teacher's largest logits alone.
+Status check_top_term(const LogitLossArgs& args, int64_t i) {
+  const LogitTerm& term = args.terms[i];
+  ESP_RETURN_IF_ERROR(check_number("correction", i, term.correction, term.correction < 0, "none without all logits"));
+  return ArgumentChecks("logit_loss")
+      .positive("terms.top_k", term.top_k)
+      .at_most("terms.top_k", term.top_k, args.teacher_top)
+      .done();
+}
+
 Status check_term(const LogitLossArgs& args, int64_t i) {
   const LogitTerm& term = args.terms[i];
   ArgumentChecks checks("logit_loss");
@@ -30,6 +40,8 @@ Status check_term(const LogitLossArgs& args, int64_t i) {
   if (term.kind == LogitTermKind::kCrossEntropy) return Status::ok();
   const bool warm = std::isfinite(term.temperature) && term.temperature > 0;
   ESP_RETURN_IF_ERROR(check_number("temperature", i, term.temperature, warm, "more than 0"));
+  ESP_RETURN_IF_ERROR(check_number("correction", i, term.correction, term.correction < 1, "below 1"));
+  if (args.teacher_top > 0) ESP_RETURN_IF_ERROR(check_top_term(args, i));
   if (term.kind != LogitTermKind::kJsd) return Status::ok();
   return check_number("beta", i, term.beta, term.beta >= 0 && term.beta <= 1, "0 to 1");
 }
@@ -42,27 +54,31 @@ Status check_sizes(const LogitLossArgs& args) {
       .stride("ld", args.ld, args.vocab)
       .size("term_count", args.term_count)
       .at_most("term_count", args.term_count, kMaxLogitTerms)
-      .pointer("terms", args.terms, args.term_count > 0);
+      .pointer("terms", args.terms, args.term_count > 0)
+      .size("teacher_top", args.teacher_top)
+      .at_most("teacher_top", args.teacher_top, args.vocab);
   ESP_RETURN_IF_ERROR(checks.done());
   for (int64_t i = 0; i < args.term_count; ++i) ESP_RETURN_IF_ERROR(check_term(args, i));
-  if (args.correct_teacher && !(args.correction_threshold >= 0 && args.correction_threshold < 1))
-    return Status("ERR_ARGUMENT", format_text("logit_loss: correction_threshold: expected 0 to below 1, found %g",
-                                              static_cast<double>(args.correction_threshold)));
   return Status::ok();
 }
 
 Status check(const LogitLossArgs& args) {
   ESP_RETURN_IF_ERROR(check_sizes(args));
-  bool teacher = false;
-  for (int64_t i = 0; i < args.term_count; ++i) teacher |= args.terms[i].kind != LogitTermKind::kCrossEntropy;
+  bool compares = false;
+  for (int64_t i = 0; i < args.term_count; ++i) compares |= args.terms[i].kind != LogitTermKind::kCrossEntropy;
+  const bool cached = args.teacher_top > 0, teacher = compares && !cached;
   ArgumentChecks checks("logit_loss");
   checks.pointer("logits", args.logits, args.rows > 0)
       .pointer("labels", args.labels, args.rows > 0)
       .pointer("sums", args.sums, args.term_count > 0)
-      .pointer("teacher", args.teacher, teacher && args.rows > 0);
+      .pointer("teacher", args.teacher, teacher && args.rows > 0)
+      .pointer("top_ids", args.top_ids, cached && args.rows > 0)
+      .pointer("top_values", args.top_values, cached && args.rows > 0);
   if (teacher) checks.stride("ld_teacher", args.ld_teacher, args.vocab);
   for (int64_t row = 0; checks.is_ok() && row < args.rows; ++row)
     if (args.labels[row] != kIgnoredLabel) checks.index("labels", row, args.labels[row], args.vocab);
+  for (int64_t i = 0; checks.is_ok() && i < args.rows * args.teacher_top; ++i)
+    checks.index("top_ids", i, args.top_ids[i], args.vocab);
   return checks.done();
 }
 

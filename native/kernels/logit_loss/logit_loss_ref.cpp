@@ -110,6 +110,27 @@ bool compares_probabilities(LogitTermKind kind) {
   return kind == LogitTermKind::kKl || kind == LogitTermKind::kReverseKl || kind == LogitTermKind::kJsd;
 }
 
+// The teacher's scaled logits that the term compares, and their places.
+Values compared_teacher(const LogitLossArgs& args, int64_t row, const LogitTerm& term, std::vector<int64_t>& places) {
+  const bool cached = args.teacher_top > 0;
+  const float* teacher = cached ? args.top_values + row * args.teacher_top : args.teacher + row * args.ld_teacher;
+  Values t(teacher, teacher + (cached ? term.top_k : args.vocab));
+  for (double& value : t) value /= term.temperature;
+  if (cached) {
+    const int32_t* ids = args.top_ids + row * args.teacher_top;
+    places.assign(ids, ids + term.top_k);
+    return t;
+  }
+  if (term.correction >= 0 && compares_probabilities(term.kind)) {
+    t = log_softmax(t);
+    correct(t, args.labels[row], term.correction);
+  }
+  places.resize(t.size());
+  std::iota(places.begin(), places.end(), 0);
+  if (term.top_k > 0) places = largest(t, term.top_k);
+  return gather(t, places);
+}
+
 // One term of one row; its weighted gradient is added to g [vocab].
 double term_of_row(const LogitLossArgs& args, int64_t row, const LogitTerm& term, Values& g) {
   const float* logits = args.logits + row * args.ld;
@@ -121,19 +142,11 @@ double term_of_row(const LogitLossArgs& args, int64_t row, const LogitTerm& term
     g[label] -= term.weight;
     return -log_q[label];
   }
-  const float* teacher = args.teacher + row * args.ld_teacher;
-  Values t(teacher, teacher + args.vocab);
   for (double& value : s) value /= term.temperature;
-  for (double& value : t) value /= term.temperature;
-  if (args.correct_teacher && compares_probabilities(term.kind)) {
-    t = log_softmax(t);
-    correct(t, label, args.correction_threshold);
-  }
-  std::vector<int64_t> places(s.size());
-  std::iota(places.begin(), places.end(), 0);
-  if (term.top_k > 0) places = largest(t, term.top_k);
+  std::vector<int64_t> places;
+  const Values t = compared_teacher(args, row, term, places);
   Values d;
-  const double loss = distance(term, gather(s, places), gather(t, places), d);
+  const double loss = distance(term, gather(s, places), t, d);
   for (size_t i = 0; i < places.size(); ++i) g[places[i]] += term.weight * d[i] / term.temperature;
   return loss;
 }

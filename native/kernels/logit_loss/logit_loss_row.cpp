@@ -40,6 +40,8 @@ class RowTerms {
       : kernels_(kernels), args_(args), scratch_(scratch), label_(args.labels[row]) {
     logits_ = args.logits + row * args.ld;
     teacher_ = args.teacher != nullptr ? args.teacher + row * args.ld_teacher : nullptr;
+    top_ids_ = args.top_ids + row * args.teacher_top;
+    top_values_ = args.top_values + row * args.teacher_top;
     int64_t weighted = 0;
     bool whole = true;
     for (int64_t i = 0; i < args.term_count; ++i)
@@ -55,13 +57,13 @@ class RowTerms {
   double run(const LogitTerm& term) {
     if (term.kind == LogitTermKind::kCrossEntropy) return cross_entropy(term);
     Compared compared = {logits_, teacher_, args_.vocab};
-    if (args_.correct_teacher && compares_probabilities(term.kind)) {
-      correct_teacher(term.temperature);
+    if (term.correction >= 0 && compares_probabilities(term.kind)) {
+      correct_teacher(term);
       compared.teacher = scratch_.teacher;
     }
     const bool wanted = args_.gradient && term.weight != 0;
     if (term.top_k == 0) return distance(term, compared, wanted ? next_gradient() : kNoGradient);
-    gather(compared, term.top_k);
+    gather(compared.teacher, term.top_k);
     const Compared top = {scratch_.student_top, scratch_.teacher_top, term.top_k};
     const double value = distance(term, top, wanted ? GradientOutput{scratch_.gradient_top, false} : kNoGradient);
     if (wanted) scatter(term.top_k);
@@ -97,11 +99,12 @@ class RowTerms {
   }
 
   // scratch.teacher = the teacher's logits with the label's raised so far that their softmax is p'.
-  void correct_teacher(float temperature) {
+  void correct_teacher(const LogitTerm& term) {
+    const float temperature = term.temperature;
     const Distribution teacher = distribution_of(kernels_, teacher_, args_.vocab, 1.0f / temperature);
     const double shift = teacher.row.shift, p_best = std::exp(-teacher.log_sum);
     const double p_label = std::exp((teacher_[label_] - shift) / temperature - teacher.log_sum);
-    const double threshold = args_.correction_threshold;
+    const double threshold = term.correction;
     const int64_t best = std::find(teacher_, teacher_ + args_.vocab, teacher.row.shift) - teacher_;
     double moved;
     if (best != label_) {
@@ -115,10 +118,14 @@ class RowTerms {
     scratch_.teacher[label_] = static_cast<float>(shift + (std::log(odds) + teacher.log_sum) * temperature);
   }
 
-  void gather(const Compared& compared, int64_t k) {
-    select_top_set(compared.teacher, compared.n, k, scratch_.maxima, scratch_.candidates);
+  void gather(const float* teacher, int64_t k) {
+    if (args_.teacher_top > 0) {
+      for (int64_t i = 0; i < k; ++i) scratch_.candidates[i] = {top_values_[i], top_ids_[i]};
+    } else {
+      select_top_set(teacher, args_.vocab, k, scratch_.maxima, scratch_.candidates);
+    }
     for (int64_t i = 0; i < k; ++i) {
-      scratch_.student_top[i] = compared.student[scratch_.candidates[i].id];
+      scratch_.student_top[i] = logits_[scratch_.candidates[i].id];
       scratch_.teacher_top[i] = scratch_.candidates[i].value;
     }
   }
@@ -188,6 +195,8 @@ class RowTerms {
   const int64_t label_;
   float* logits_;
   const float* teacher_;
+  const int32_t* top_ids_;
+  const float* top_values_;
   float* gradient_;
   bool in_place_;
   bool started_ = false;
@@ -201,10 +210,12 @@ LogitLossScratch take_logit_loss_scratch(Arena& arena, const LogitLossArgs& args
   const size_t vocab = static_cast<size_t>(args.vocab), top = static_cast<size_t>(top_k);
   LogitLossScratch scratch{};
   if (args.gradient) scratch.gradient = arena.take<float>(vocab);
-  if (args.correct_teacher) scratch.teacher = arena.take<float>(vocab);
+  const bool corrects =
+      std::any_of(args.terms, args.terms + args.term_count, [](const LogitTerm& term) { return term.correction >= 0; });
+  if (corrects) scratch.teacher = arena.take<float>(vocab);
   if (top == 0) return scratch;
-  scratch.candidates = arena.take<Candidate>(vocab);
-  scratch.maxima = arena.take<float>(vocab);
+  scratch.candidates = arena.take<Candidate>(args.teacher_top > 0 ? top : vocab);
+  if (args.teacher_top == 0) scratch.maxima = arena.take<float>(vocab);
   scratch.student_top = arena.take<float>(top);
   scratch.teacher_top = arena.take<float>(top);
   scratch.gradient_top = arena.take<float>(top);

@@ -13,7 +13,7 @@ namespace espalier {
 struct LogitLossScratch {
   float* gradient;        // [vocab]
   float* teacher;         // [vocab]; the corrected teacher
-  Candidate* candidates;  // [vocab]
+  Candidate* candidates;  // [vocab], of a teacher's largest logits [top_k]
   float* maxima;          // [vocab]
   float* student_top;     // [top_k]
   float* teacher_top;     // [top_k]

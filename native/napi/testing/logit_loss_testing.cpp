@@ -11,7 +11,7 @@
 namespace espalier::testing {
 namespace {
 
-// [{ kind (number), weight, temperature, topK, beta }]
+// [{ kind (number), weight, temperature, topK, beta }]; correctionThreshold is that of all terms
 std::vector<LogitTerm> terms_of(const Napi::Object& options) {
   const Napi::Array list = options.Get("terms").As<Napi::Array>();
   std::vector<LogitTerm> terms;
@@ -19,13 +19,14 @@ std::vector<LogitTerm> terms_of(const Napi::Object& options) {
     const Napi::Object o = list.Get(i).As<Napi::Object>();
     terms.push_back({static_cast<LogitTermKind>(int_of(o, "kind")), static_cast<float>(number_of(o, "weight", 1)),
                      static_cast<float>(number_of(o, "temperature", 1)), int_of(o, "topK"),
-                     static_cast<float>(number_of(o, "beta", 0.5))});
+                     static_cast<float>(number_of(o, "beta", 0.5)),
+                     static_cast<float>(number_of(options, "correctionThreshold", -1))});
   }
   return terms;
 }
 
-// { logits, ld, teacher?, ldTeacher, labels, rows, vocab, terms, sums, gradient, correctionThreshold?, isa, threads,
-// reference, workspaceShort }
+// { logits, ld, teacher?, ldTeacher, labels, rows, vocab, terms, sums, gradient, correctionThreshold?, topIds?,
+// topValues?, teacherTop?, isa, threads, reference, workspaceShort }
 Napi::Value test_logit_loss(const Napi::CallbackInfo& info) {
   const Napi::Object o = info[0].As<Napi::Object>();
   const std::vector<LogitTerm> terms = terms_of(o);
@@ -41,8 +42,9 @@ Napi::Value test_logit_loss(const Napi::CallbackInfo& info) {
   args.term_count = static_cast<int64_t>(terms.size());
   args.sums = data_of<double>(o, "sums");
   args.gradient = bool_of(o, "gradient");
-  args.correct_teacher = o.Has("correctionThreshold");
-  args.correction_threshold = static_cast<float>(number_of(o, "correctionThreshold"));
+  args.top_ids = data_of<int32_t>(o, "topIds");
+  args.top_values = data_of<float>(o, "topValues");
+  args.teacher_top = int_of(o, "teacherTop");
   if (bool_of(o, "reference")) {
     throw_if_error(info.Env(), logit_loss_ref(args));
     return info.Env().Undefined();

@@ -184,9 +184,7 @@ describe("logit_loss", () => {
     expect(refused({ labels: Int32Array.of(0, 5) })).toBe("logit_loss: labels[1]: expected 0 to 4, found 5");
     expect(refused({ teacher: null })).toBe("logit_loss: teacher: expected a pointer, found nullptr");
     expect(refused({ ld: 4 })).toBe("logit_loss: ld: expected at least the row width 5, found 4");
-    expect(refused({ correctionThreshold: 1 })).toBe(
-      "logit_loss: correction_threshold: expected 0 to below 1, found 1",
-    );
+    expect(refused({ correctionThreshold: 1 })).toBe("logit_loss: terms[0].correction: expected below 1, found 1");
     const refusedTerm = (change: Partial<Term>): string => refused({ terms: [{ ...call.terms[0], ...change }] });
     expect(refusedTerm({ topK: 6 })).toBe("logit_loss: terms.top_k: expected at most 5, found 6");
     expect(refusedTerm({ temperature: 0 })).toBe("logit_loss: terms[0].temperature: expected more than 0, found 0");

@@ -46,6 +46,12 @@ describe("terms of the loss", () => {
     expect(termsOf({ teacher: "t", kdLoss: "jsd", jsdBeta: 0.1 })[1]).toMatchObject({ beta: 0.1 });
   });
 
+  it("have the threshold of the label correction", () => {
+    const mft = { kind: "mft", weight: 1, temperature: 1, topK: 0 };
+    expect(termsOf({ teacher: "t", kdLoss: "mft" })[1]).toEqual({ ...mft, threshold: 0.2 });
+    expect(termsOf({ teacher: "t", kdLoss: "mft", mftThreshold: 0 })[1]).toEqual({ ...mft, threshold: 0 });
+  });
+
   it("are multiplied by the temperature squared when asked to be", () => {
     const options = { teacher: "t", kdWeight: 0.5, temperature: 3, temperatureSquared: true };
     expect(termsOf(options)[1]).toEqual({ ...kl, weight: 4.5, temperature: 3 });
@@ -95,6 +101,9 @@ describe("options of the loss", () => {
     [{ teacher, intermediateLoss: "kl" }, "intermediateLoss"],
     [{ teacher, jsdBeta: 0.5 }, "jsdBeta: only kdLoss jsd"],
     [{ teacher, kdLoss: "jsd", jsdBeta: 1.5 }, "jsdBeta"],
+    [{ mftThreshold: 0.2 }, "mftThreshold: expected a teacher"],
+    [{ teacher, mftThreshold: 0.2 }, "mftThreshold: only kdLoss mft"],
+    [{ teacher, kdLoss: "mft", mftThreshold: 1 }, "mftThreshold"],
     [{ teacher, kdLoss: "cosine", temperatureSquared: true }, "temperatureSquared"],
     [{ teacher, kdWeight: 0 }, "kdWeight, ceWeight: expected one"],
     [{ teacher, intermediateWeight: 1 }, "intermediateWeight: expected intermediateLoss"],
@@ -124,6 +133,7 @@ describe("options of the loss", () => {
     for (const options of [
       {},
       { teacher },
+      { teacher, kdLoss: "mft" },
       { teacher, kdLoss: "jsd", intermediateLoss: "cosine", temperatureSquared: true },
     ]) {
       const resolved = resolveTrainOptions({ ...base, ...options });
@@ -134,7 +144,7 @@ describe("options of the loss", () => {
   it("let runs go on that began before there were others than kl", () => {
     const names = Object.entries(boundOptions(resolveTrainOptions({ ...base, teacher })));
     const bound = names.flatMap(([name, value]) => (value === undefined ? [] : [name]));
-    expect(bound.filter((name) => /kd|squared|jsd|intermediate/i.test(name))).toEqual(["kdWeight"]);
+    expect(bound.filter((name) => /kd|squared|jsd|mft|intermediate/i.test(name))).toEqual(["kdWeight"]);
     const other = boundOptions(resolveTrainOptions({ ...base, teacher, kdLoss: "jsd", intermediateLoss: "mse" }));
     expect(other).toMatchObject({ kdLoss: "jsd", jsdBeta: 0.5, intermediateLoss: "mse", intermediateWeight: 1 });
   });

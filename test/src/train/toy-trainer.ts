@@ -80,6 +80,10 @@ export class ToyTrainer implements NativeTrainer {
     return Promise.resolve(this.#pass(batch, false));
   }
 
+  topLogits(): Promise<never> {
+    return Promise.reject(new Error("a toy has no teacher's logits"));
+  }
+
   #pass({ tokens, labels }: TrainBatch, backward: boolean): BatchLosses {
     const [vocab, hidden] = [this.#vocab, this.#hidden];
     const { weight: e, gradient: g } = this.#embedding;
