@@ -26,6 +26,8 @@ export interface CalibrationOptions {
   maxBatch?: number;
   /** Hidden states beyond so many bytes go to a file. Default: a quarter of the memory. */
   stateMemoryBytes?: number;
+  /** Leave the statistics of the finished pass in `directory`: the same call again takes them. Default: false. */
+  keepProgress?: boolean;
   /** Seconds between saves of the progress. Default: 60. */
   saveSeconds?: number;
   threads?: number;
@@ -123,14 +125,17 @@ class Pass {
   }
 
   async run(): Promise<Float64Array[][]> {
+    const { directory, keepProgress = false } = this.#options;
     await this.#begin();
+    if (this.#statistics.length === this.#plan.layers) return this.#statistics;
     for (let layer = this.#statistics.length; layer < this.#plan.layers; ++layer) {
       await this.#calibrator.beginBlock(layer);
       await this.#eachBatch(layer, (first, count) => this.#calibrator.run(first, count));
       this.#statistics.push(await this.#calibrator.statistics());
       if (layer + 1 < this.#plan.layers) await this.#saveNowAndThen();
     }
-    await removeProgress(this.#options.directory);
+    if (keepProgress) await writeProgress(directory, this.#signature, this.#statistics);
+    else await removeProgress(directory);
     return this.#statistics;
   }
 
@@ -140,7 +145,7 @@ class Pass {
     this.#signature = passSignature([await fingerprintOf(model), length, taps], tokens);
     const found = await readProgress(directory, this.#signature);
     if (found !== null) {
-      await this.#calibrator.loadStates(found.states);
+      if (found.statistics.length < this.#plan.layers) await this.#calibrator.loadStates(found.states);
       this.#statistics = found.statistics;
       this.#options.onProgress?.({ kind: "resumed", blocks: found.statistics.length });
       return;

@@ -46,12 +46,12 @@ export async function readProgress(directory: string, signature: string): Promis
   return null;
 }
 
-/** `saveStates` writes the hidden states to the path it is given. */
+/** `saveStates` writes the hidden states to the path it is given; a pass that is over has none. */
 export async function writeProgress(
   directory: string,
   signature: string,
   statistics: readonly Float64Array[][],
-  saveStates: (path: string) => Promise<void>,
+  saveStates: (path: string) => Promise<void> = async () => {},
 ): Promise<void> {
   const blocks = statistics.length;
   try {

@@ -15,6 +15,7 @@ import { tokenizerFromFiles, type Tokenizer } from "../tokenizer/index.js";
 import { readEngineManifest, verifyEngineChecksums, type EngineManifest } from "./engine-directory.js";
 import { scoreContinuations } from "./continuations.js";
 import { Generation } from "./generation.js";
+import { withoutLayers } from "./layer-view.js";
 import { checkLoadArguments, nativeConfig, type EngineLoadOptions } from "./load-options.js";
 import {
   checkGenerateOptions,
@@ -66,7 +67,8 @@ export class Engine implements AsyncDisposable {
    */
   static async load(directory: string, options: EngineLoadOptions = {}): Promise<Engine> {
     checkLoadArguments(directory, options);
-    const manifest = await readEngineManifest(directory);
+    const whole = await readEngineManifest(directory);
+    const manifest = options.skipLayers === undefined ? whole : withoutLayers(whole, options.skipLayers);
     throwIfAborted(options.signal);
     if (options.verify === true) await verifyEngineChecksums(directory, manifest, options.signal);
     const config = nativeConfig(directory, manifest, options);

@@ -24,6 +24,8 @@ export interface EngineLoadOptions {
   threads?: number;
   /** Forces an instruction set. Default: the best this CPU runs, or ESPALIER_ISA. */
   isa?: IsaName | "auto";
+  /** Leave layers [begin, end) out, counted from 0: the engine of the model pruned by them. Default: none. */
+  skipLayers?: readonly [begin: number, end: number];
   /** Compare every weight's sha256 before use. Default false. */
   verify?: boolean;
   signal?: AbortSignal;

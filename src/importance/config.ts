@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { IsaName } from "../binding.js";
+import type { TaskFile } from "../evaluate/index.js";
 import { EspalierError } from "../errors.js";
 import { parseFields } from "../model/parse-fields.js";
 
@@ -19,6 +20,11 @@ const schema = z.strictObject({
   seed: whole(0).default(1234),
   layerBlocks: z.array(whole(1)).optional(),
   lossSamples: whole(0).default(32),
+  tasks: z
+    .array(z.strictObject({ task: z.string(), file: z.string().min(1), shotsFile: z.string().min(1).optional() }))
+    .default([]),
+  tasksLimit: whole(1).optional(),
+  fewShot: whole(0).optional(),
   batchSize: whole(1).optional(),
   plot: z.boolean().default(false),
   threads: whole(1).optional(),
@@ -47,6 +53,12 @@ export interface ImportanceOptions {
   layerBlocks?: number[];
   /** Sequences of that measurement, the first of the samples; 0: none. Default: 32. */
   lossSamples?: number;
+  /** Tasks whose scores are measured without every such block as well, and with all layers. Default: none. */
+  tasks?: TaskFile[];
+  /** Only the first so many documents of each task. */
+  tasksLimit?: number;
+  /** Examples before each question. Default: the task's own number. */
+  fewShot?: number;
   /** Sequences worked on at once. Default: about 4,096 tokens of them. */
   batchSize?: number;
   /** Write report.html beside the scores: heat maps, and curves of what is lost without blocks of layers. */
@@ -72,5 +84,9 @@ export function blockSizes({ layerBlocks, plot }: ResolvedImportanceOptions, lay
 
 /** ERR_ARGUMENT names the option, what was expected and what came. */
 export function resolveImportanceOptions(given: unknown): ResolvedImportanceOptions {
-  return parseFields(schema, given, { code: "ERR_ARGUMENT", where: "importance" });
+  const options = parseFields(schema, given, { code: "ERR_ARGUMENT", where: "importance" });
+  for (const name of ["tasksLimit", "fewShot"] as const)
+    if (options.tasks.length === 0 && options[name] !== undefined)
+      throw new EspalierError("ERR_ARGUMENT", `importance: ${name}: expected tasks beside it, found none`);
+  return options;
 }

@@ -2,14 +2,13 @@
 /**
  * measureImportance: which channels, heads and layers of a model matter, from forward passes over calibration data.
  */
-import { basename } from "node:path";
-import { throwIfAborted } from "../abort.js";
+import { rm } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { runCalibrationPass, type CalibrationProgress, type TapRequest } from "../calibrate/index.js";
 import { fingerprintOf, openWhole, type Checkpoint } from "../checkpoint/index.js";
-import { openGptDataset } from "../data/index.js";
 import { EspalierError } from "../errors.js";
-import { writeDirectoryResumably } from "../files/atomic-directory.js";
-import { tokenizerFingerprint } from "../tokenizer/index.js";
+import { readTasks, type LoadedTask } from "../evaluate/index.js";
+import { makeDirectory, writeDirectoryResumably } from "../files/atomic-directory.js";
 import { tokenizerOf } from "../train/parts.js";
 import { axisScores, blockImportance, type BlockStatistics } from "./aggregate.js";
 import {
@@ -18,15 +17,20 @@ import {
   type ImportanceOptions,
   type ResolvedImportanceOptions,
 } from "./config.js";
+import { Journal } from "./journal.js";
 import { measureLayerLosses, type LayerLosses } from "./layer-losses.js";
 import { writeImportanceReport } from "./report.js";
+import { lengthOf, takeSamples, type Samples } from "./samples.js";
 import { writeScores, type ImportanceManifest } from "./scores.js";
+import { measureTaskScores, type TaskScores } from "./task-scores.js";
 
 export type ImportanceProgress =
   | { kind: "indexing"; done: number; total: number }
   | CalibrationProgress
   /** Forward passes without a block of layers. */
-  | { kind: "losses"; done: number; total: number };
+  | { kind: "losses"; done: number; total: number }
+  /** Documents of tasks, without a block of layers each time. */
+  | { kind: "tasks"; done: number; total: number };
 
 export interface ImportanceHooks {
   signal?: AbortSignal;
@@ -38,18 +42,20 @@ export interface ImportanceReport extends ImportanceManifest {
   seconds: number;
 }
 
-/** With sizes of blocks. */
-type RunOptions = ResolvedImportanceOptions & { layerBlocks: number[] };
-
-interface Samples {
-  /** [samples, length] */
-  tokens: Int32Array;
-  labels: Int32Array;
-  length: number;
+/** What a run works with. */
+interface Run {
+  options: ResolvedImportanceOptions & { layerBlocks: number[] };
+  model: Checkpoint;
   fingerprint: string;
+  tasks: LoadedTask[];
+  samples: Samples;
+  /** The directory that is filled. */
+  staging: string;
+  /** In it: what is only needed until the scores are written. */
+  work: string;
+  hooks: ImportanceHooks;
 }
 
-const DEFAULT_LENGTH = 512;
 const LOSS_BATCH_TOKENS = 2048;
 
 const requests = [
@@ -62,7 +68,7 @@ const requests = [
 
 /**
  * Writes a directory of scores (importance.json, scores.safetensors) that `prune` takes for any target. Started again
- * after it was stopped, it goes on where it was. ERR_ARGUMENT, ERR_DATA_*, ERR_OUTPUT_EXISTS.
+ * after it was stopped, it goes on where it was. ERR_ARGUMENT, ERR_DATA_*, ERR_TASK_*, ERR_OUTPUT_EXISTS.
  *
  * @example
  * await measureImportance({ model: "models/teacher", data: "corpus", samples: 1024, out: "scores" });
@@ -72,86 +78,56 @@ export async function measureImportance(
   hooks: ImportanceHooks = {},
 ): Promise<ImportanceReport> {
   const started = performance.now();
-  const options = resolveImportanceOptions(given);
-  const model = await openWhole(options.model);
-  try {
-    const length = lengthOf(options, model);
-    const run = { ...options, layerBlocks: blockSizes(options, model.spec.numLayers) };
-    let manifest: ImportanceManifest | null = null;
-    await writeDirectoryResumably(
-      options.out,
-      async (staging) => {
-        const samples = await takeSamples(options, model, length, hooks);
-        manifest = await measure(run, model, samples, staging, hooks);
-        if (options.plot) await writeImportanceReport(staging);
-      },
-      { signal: hooks.signal },
-    );
-    return { ...manifest!, directory: options.out, seconds: (performance.now() - started) / 1000 };
-  } finally {
-    model.close();
-  }
-}
-
-function lengthOf({ seqLength }: ResolvedImportanceOptions, { spec, path }: Checkpoint): number {
-  const length = seqLength ?? Math.min(DEFAULT_LENGTH, spec.maxPositions);
-  if (length <= spec.maxPositions) return length;
-  throw new EspalierError(
-    "ERR_ARGUMENT",
-    `importance: seqLength: expected at most the ${spec.maxPositions} positions of ${path}, found ${length}`,
+  const resolved = resolveImportanceOptions(given);
+  await using model = await openWhole(resolved.model);
+  const length = lengthOf(resolved, model);
+  const options = { ...resolved, layerBlocks: blockSizes(resolved, model.spec.numLayers) };
+  const tasks = await tasksOf(options, model);
+  let manifest: ImportanceManifest | null = null;
+  await writeDirectoryResumably(
+    options.out,
+    async (staging) => {
+      const work = join(staging, "work");
+      await makeDirectory(work);
+      const samples = await takeSamples(options, model, length, hooks.signal, (done, total) =>
+        hooks.onProgress?.({ kind: "indexing", done, total }),
+      );
+      const fingerprint = await fingerprintOf(model);
+      manifest = await measure({ options, model, fingerprint, tasks, samples, staging, work, hooks });
+      if (options.plot) await writeImportanceReport(staging);
+      await rm(work, { recursive: true });
+    },
+    { signal: hooks.signal },
   );
+  return { ...manifest!, directory: options.out, seconds: (performance.now() - started) / 1000 };
 }
 
-async function takeSamples(
-  options: ResolvedImportanceOptions,
-  model: Checkpoint,
-  length: number,
-  { signal, onProgress }: ImportanceHooks,
-): Promise<Samples> {
-  const tokenizer = tokenizerOf(model);
-  await using data = await openGptDataset({
-    data: options.data,
-    sequenceLength: length,
-    split: options.split,
-    seed: options.seed,
-    samples: { train: options.samples, validation: 0, test: 0 },
-    vocabSize: model.spec.vocabSize,
-    ...(tokenizer === null ? {} : { tokenizerFingerprint: await tokenizerFingerprint(tokenizer) }),
-    ...(signal === undefined ? {} : { signal }),
-    onProgress: ({ done, total }) => onProgress?.({ kind: "indexing", done, total }),
-  });
-  const tokens = new Int32Array(options.samples * length);
-  const labels = new Int32Array(options.samples * length);
-  for (let i = 0; i < options.samples; ++i) {
-    if (i % 64 === 0) throwIfAborted(signal);
-    const sample = await data.train.sample(i);
-    tokens.set(sample.tokens, i * length);
-    labels.set(sample.labels, i * length);
-  }
-  return { tokens, labels, length, fingerprint: data.fingerprint };
+/** Files are read before anything is measured: what is wrong with them shows at once. */
+async function tasksOf({ tasks }: ResolvedImportanceOptions, model: Checkpoint): Promise<LoadedTask[]> {
+  if (tasks.length > 0 && tokenizerOf(model) === null)
+    throw new EspalierError("ERR_TOKENIZER_MISSING", `${model.path} has no tokenizer: tasks are text`);
+  return readTasks(tasks);
 }
 
-async function measure(
-  options: RunOptions,
-  model: Checkpoint,
-  samples: Samples,
-  staging: string,
-  hooks: ImportanceHooks,
-): Promise<ImportanceManifest> {
+async function measure(run: Run): Promise<ImportanceManifest> {
+  const { options, model, samples, staging, work, hooks } = run;
   const statistics = await runCalibrationPass({
     model,
     tokens: samples.tokens,
     length: samples.length,
     taps: requests,
-    directory: staging,
+    directory: work,
+    keepProgress: true,
     ...(options.batchSize === undefined ? {} : { maxBatch: options.batchSize }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     isa: options.isa,
     ...hooks,
   });
   const blocks = statistics.map(blockOf);
-  const loss = await layerLosses(options, model, samples, hooks);
-  const manifest = await manifestOf(options, model, samples, blocks, loss);
+  const journal = await Journal.open(join(work, "layers.jsonl"));
+  const loss = await layerLosses(run, journal);
+  const tasks = await taskScores(run, journal);
+  const manifest = manifestOf(run, blocks, loss, tasks);
   const scoresOf = (aggregation: Parameters<typeof axisScores>[3]) =>
     axisScores(blocks, model.spec, options.samples, aggregation);
   await writeScores(staging, { manifest, scoresOf });
@@ -171,42 +147,63 @@ function blockOf(values: readonly Float64Array[]): BlockStatistics {
 }
 
 async function layerLosses(
-  options: RunOptions,
-  model: Checkpoint,
-  { tokens, labels, length }: Samples,
-  { signal, onProgress }: ImportanceHooks,
+  { options, model, fingerprint, samples, hooks }: Run,
+  journal: Journal,
 ): Promise<LayerLosses | null> {
+  const { tokens, labels, length } = samples;
   const count = Math.min(options.lossSamples, options.samples) * length;
   if (count === 0 || options.layerBlocks.length === 0) return null;
   return measureLayerLosses({
     model,
+    fingerprint,
     tokens: tokens.subarray(0, count),
     labels: labels.subarray(0, count),
     length,
     sizes: options.layerBlocks,
     batchSize: Math.max(1, Math.floor(LOSS_BATCH_TOKENS / length)),
+    journal,
     threads: options.threads ?? 0,
     isa: options.isa,
-    signal,
-    onProgress: (done, total) => onProgress?.({ kind: "losses", done, total }),
+    signal: hooks.signal,
+    onProgress: (done, total) => hooks.onProgress?.({ kind: "losses", done, total }),
   });
 }
 
-async function manifestOf(
-  options: ResolvedImportanceOptions,
-  model: Checkpoint,
-  samples: Samples,
+async function taskScores(
+  { options, model, fingerprint, tasks, work, hooks }: Run,
+  journal: Journal,
+): Promise<TaskScores[]> {
+  if (tasks.length === 0) return [];
+  return measureTaskScores({
+    model: options.model,
+    fingerprint,
+    numLayers: model.spec.numLayers,
+    tasks,
+    limit: options.tasksLimit,
+    fewShot: options.fewShot,
+    sizes: options.layerBlocks,
+    directory: work,
+    journal,
+    threads: options.threads,
+    isa: options.isa,
+    signal: hooks.signal,
+    onProgress: (done, total) => hooks.onProgress?.({ kind: "tasks", done, total }),
+  });
+}
+
+function manifestOf(
+  { options, model: { path, spec }, fingerprint, samples }: Run,
   blocks: readonly BlockStatistics[],
   loss: LayerLosses | null,
-): Promise<ImportanceManifest> {
-  const { spec } = model;
+  tasks: TaskScores[],
+): ImportanceManifest {
   const importance = (first: boolean): number[] => [...blockImportance(blocks, options.samples, first)];
   const lossSamples = loss === null ? 0 : Math.min(options.lossSamples, options.samples);
   return {
     format: 1,
     model: {
-      name: basename(model.path),
-      fingerprint: await fingerprintOf(model),
+      name: basename(path),
+      fingerprint,
       layers: spec.numLayers,
       hidden: spec.hiddenSize,
       ffn: spec.intermediateSize,
@@ -225,5 +222,6 @@ async function manifestOf(
       whole: loss?.whole ?? null,
       without: loss?.without ?? [],
     },
+    tasks,
   };
 }

@@ -2,15 +2,18 @@
 /**
  * The loss without each block of consecutive layers, on tokens the model predicts.
  */
+import { createHash } from "node:crypto";
 import { throwIfAborted } from "../abort.js";
 import { binding, type IsaName } from "../binding.js";
 import type { Checkpoint } from "../checkpoint/index.js";
 import { toEspalierError } from "../errors.js";
 import { trainerModel } from "../train/model-source.js";
 import type { NativeTrainer } from "../train/native-trainer.js";
+import type { Journal } from "./journal.js";
 
 export interface LayerLossOptions {
   model: Checkpoint;
+  fingerprint: string;
   /** [samples, length] */
   tokens: Int32Array;
   labels: Int32Array;
@@ -18,6 +21,7 @@ export interface LayerLossOptions {
   /** Sizes of blocks. */
   sizes: readonly number[];
   batchSize: number;
+  journal: Journal;
   threads: number;
   isa: IsaName | "auto";
   signal?: AbortSignal | undefined;
@@ -37,11 +41,14 @@ export async function measureLayerLosses(options: LayerLossOptions): Promise<Lay
   const starts = (size: number): number[] => Array.from({ length: numLayers - size + 1 }, (_, i) => i);
   const total = 1 + sizes.reduce((sum, size) => sum + starts(size).length, 0);
   const trainer = open(options);
+  const signature = signatureOf(options);
   let done = 0;
   const measure = async (begin: number, end: number): Promise<number> => {
-    const loss = await lossWithout(trainer, options, begin, end);
+    const { loss } = await options.journal.once(`loss ${signature} ${begin}-${end}`, async () => ({
+      loss: await lossWithout(trainer, options, begin, end),
+    }));
     options.onProgress?.((done += 1), total);
-    return loss;
+    return loss!;
   };
   try {
     const whole = await measure(0, 0);
@@ -57,6 +64,13 @@ export async function measureLayerLosses(options: LayerLossOptions): Promise<Lay
   } finally {
     await trainer.close();
   }
+}
+
+/** Of all that a loss depends on but the layers. */
+function signatureOf({ fingerprint, length, tokens, labels }: LayerLossOptions): string {
+  const hash = createHash("sha256").update(JSON.stringify([fingerprint, length]));
+  for (const ids of [tokens, labels]) hash.update(new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength));
+  return hash.digest("hex").slice(0, 32);
 }
 
 function open({ model, length, batchSize, threads, isa }: LayerLossOptions): NativeTrainer {

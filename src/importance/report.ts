@@ -16,11 +16,16 @@ export async function importanceFigures(
   directory: string,
   { batch, sequence }: Pick<Aggregation, "batch" | "sequence"> = defaultAggregation,
 ): Promise<ImportanceFigures> {
-  const measured = await readManifest(directory);
+  const manifest = await readManifest(directory);
+  const tasks = manifest.tasks.map(({ whole, without, ...task }) => ({
+    ...task,
+    whole: whole[task.metric] ?? NaN,
+    without: without.map(({ size, scores }) => ({ size, values: scores[task.metric] ?? [] })),
+  }));
   const scoresOf = (firstPosition: boolean): ReturnType<typeof readScores> =>
-    readScores(directory, measured, { batch, sequence, firstPosition });
+    readScores(directory, manifest, { batch, sequence, firstPosition });
   return {
-    measured,
+    measured: { ...manifest, tasks },
     aggregation: `${words[sequence]} over positions, ${words[batch]} over sequences`,
     scores: await scoresOf(true),
     withoutFirstPosition: await scoresOf(false),

@@ -9,7 +9,7 @@ import { readSafetensorsHeader } from "../checkpoint/safetensors.js";
 import { writeSafetensors, type PlannedTensor } from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { parseFields } from "../model/parse-fields.js";
-import type { ImportanceScores } from "../prune/scores.js";
+import type { ContiguousBlocks, ImportanceScores } from "../prune/scores.js";
 import { aggregationName, aggregations, type Aggregation, type AxisScores } from "./aggregate.js";
 
 const MANIFEST = "importance.json";
@@ -37,6 +37,19 @@ const manifestSchema = z.looseObject({
     whole: z.number().nullable(),
     without: z.array(z.object({ size: z.number().int().min(1), losses: numbers })),
   }),
+  /** Scores on tasks without blocks of layers. */
+  tasks: z
+    .array(
+      z.object({
+        task: z.string(),
+        documents: z.number().int().min(1),
+        shots: z.number().int().min(0),
+        metric: z.string(),
+        whole: z.record(z.string(), z.number()),
+        without: z.array(z.object({ size: z.number().int().min(1), scores: z.record(z.string(), numbers) })),
+      }),
+    )
+    .default([]),
 });
 
 export type ImportanceManifest = z.output<typeof manifestSchema>;
@@ -125,12 +138,30 @@ export async function readScores(
 /** What `prune` takes, under one aggregation. */
 export async function loadImportance(directory: string, aggregation: Aggregation): Promise<ImportanceScores> {
   const manifest = await readManifest(directory);
-  const { blockImportance, loss } = manifest;
+  const { blockImportance } = manifest;
   const layers = aggregation.firstPosition ? blockImportance.all : blockImportance.withoutFirstPosition;
   return {
     model: manifest.model.fingerprint,
     ...(await readScores(directory, manifest, aggregation)),
     layers: Float64Array.from(layers),
-    contiguous: loss.without.map(({ size, losses }) => ({ size, lossWithout: Float64Array.from(losses) })),
+    contiguous: contiguousOf(manifest),
   };
+}
+
+/** By size: the loss, and the mean over the tasks of each one's first metric. */
+function contiguousOf({ loss, tasks }: ImportanceManifest): ContiguousBlocks[] {
+  const scored = tasks.map(({ metric, without }) =>
+    without.map(({ size, scores }) => ({ size, scores: scores[metric] ?? [] })),
+  );
+  const sizes = new Set([...loss.without, ...scored.flat()].map(({ size }) => size));
+  return [...sizes].map((size) => {
+    const losses = loss.without.find((row) => row.size === size)?.losses;
+    const rows = scored.map((rowsOfTask) => rowsOfTask.find((row) => row.size === size)?.scores ?? []);
+    const mean = (rows[0] ?? []).map((_, i) => rows.reduce((sum, row) => sum + (row[i] ?? NaN), 0) / rows.length);
+    return {
+      size,
+      lossWithout: losses === undefined ? null : Float64Array.from(losses),
+      accuracyWithout: mean.length === 0 ? null : Float64Array.from(mean),
+    };
+  });
 }

@@ -7,7 +7,7 @@ import { EspalierError } from "../errors.js";
 import { headsMustDivideHidden, parameterCount } from "../model/families.js";
 import type { ModelSpec } from "../model/spec.js";
 import { pruneError, type Axis, type ResolvedPruneOptions } from "./config.js";
-import { ranked, selectHeads } from "./select.js";
+import { costsOf, ranked, selectHeads } from "./select.js";
 import { scoresError, type ImportanceScores } from "./scores.js";
 import { headSizes, isMultiHead, layerCount, sizeOf, specWith, type Shape } from "./shape.js";
 
@@ -125,7 +125,8 @@ function layerChoices(spec: ModelSpec, options: ResolvedPruneOptions, scores: Im
   }
   const found = choices("layers", options, all, stepOf("layers", all));
   if (scores === null || layerMethod === "block-importance") return found;
-  const known = new Set(scores.contiguous.map(({ size }) => all - size).concat(all));
+  const measured = scores.contiguous.filter((row) => costsOf(row, layerMethod) !== null);
+  const known = new Set(measured.map(({ size }) => all - size).concat(all));
   return found.filter((count) => known.has(count));
 }
 

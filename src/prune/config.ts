@@ -11,6 +11,9 @@ import type { ImportanceScores } from "./scores.js";
 export const axisNames = ["ffn", "hidden", "heads", "layers"] as const;
 export type Axis = (typeof axisNames)[number];
 
+export const layerMethods = ["block-importance", "contiguous-loss", "contiguous-accuracy"] as const;
+export type LayerMethod = (typeof layerMethods)[number];
+
 const path = z.string().min(1);
 const share = z.number().min(0).lt(1);
 /** One check, so that the message tells all that would do. */
@@ -54,7 +57,7 @@ const schema = z.strictObject({
   /** 1-indexed: "16-31" or "3,7-9". */
   dropLayers: z.string().optional(),
   /** Which layers go when `layers` says how many stay. */
-  layerMethod: z.enum(["block-importance", "contiguous-loss"]).default("block-importance"),
+  layerMethod: z.enum(layerMethods).default("block-importance"),
   /** Total parameters, within 5 %: sizes are searched. */
   targetParams: budget.optional(),
   /** What is searched. Default: all that has scores. */

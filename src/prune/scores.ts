@@ -18,13 +18,17 @@ export interface ImportanceScores {
   kvGroups: readonly Float32Array[];
   /** [layers] block importance; null: not measured. */
   layers: Float64Array | null;
-  /** LM loss without the block of `size` layers that begins at each layer: [layers - size + 1]. */
-  contiguous: readonly ContiguousLosses[];
+  /** What is left without the block of `size` layers that begins at each layer. */
+  contiguous: readonly ContiguousBlocks[];
 }
 
-export interface ContiguousLosses {
+/** [layers - size + 1] each; null: not measured. */
+export interface ContiguousBlocks {
   size: number;
-  lossWithout: Float64Array;
+  /** LM loss. */
+  lossWithout: Float64Array | null;
+  /** Mean score on tasks. */
+  accuracyWithout?: Float64Array | null;
 }
 
 /** ERR_PRUNE_SCORES unless the scores are this model's: fingerprint, lengths, finite. */
@@ -39,8 +43,11 @@ export function checkScores(scores: ImportanceScores, spec: ModelSpec, fingerpri
     scores[axis].forEach((values, layer) => checkVector(`${axis} of layer ${layer}`, values, size));
   }
   if (scores.layers !== null) checkVector("layers", scores.layers, spec.numLayers);
-  for (const { size, lossWithout } of scores.contiguous)
-    checkVector(`loss without ${size} layers`, lossWithout, spec.numLayers - size + 1);
+  for (const { size, lossWithout, accuracyWithout = null } of scores.contiguous) {
+    const starts = spec.numLayers - size + 1;
+    if (lossWithout !== null) checkVector(`loss without ${size} layers`, lossWithout, starts);
+    if (accuracyWithout !== null) checkVector(`accuracy without ${size} layers`, accuracyWithout, starts);
+  }
 }
 
 function checkVector(name: string, values: Float32Array | Float64Array, size: number): void {

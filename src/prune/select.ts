@@ -3,9 +3,9 @@
  * What stays: indices of layers, channels, neurons and heads by score, always ascending.
  */
 import type { ModelSpec } from "../model/spec.js";
-import { pruneError, type ResolvedPruneOptions } from "./config.js";
+import { pruneError, type LayerMethod, type ResolvedPruneOptions } from "./config.js";
 import { isMultiHead, parseDropLayers, type Shape } from "./shape.js";
-import { scoresError, type ImportanceScores } from "./scores.js";
+import { scoresError, type ContiguousBlocks, type ImportanceScores } from "./scores.js";
 
 /** null instead of indices: all of them. */
 export interface Selection {
@@ -53,22 +53,45 @@ export function keptLayers(
   }
   if (count === spec.numLayers) return all;
   if (scores === null) throw pruneError("layers: expected importance beside it, found none; dropLayers needs none");
-  if (layerMethod === "contiguous-loss") return withoutBlock(all, spec.numLayers - count, scores);
+  if (layerMethod !== "block-importance") return withoutBlock(all, spec.numLayers - count, layerMethod, scores);
   if (scores.layers === null) throw scoresError("layers: expected scores with block importance, found none");
   return [...(best(scores.layers, count) ?? all)];
 }
 
 /** All but the block of `size` layers whose absence costs least. */
-function withoutBlock(all: number[], size: number, { contiguous }: ImportanceScores): number[] {
-  const losses = contiguous.find((row) => row.size === size)?.lossWithout;
-  if (losses === undefined) {
-    const sizes = contiguous.map((row) => row.size).join(", ");
+function withoutBlock(
+  all: number[],
+  size: number,
+  method: ContiguousMethod,
+  { contiguous }: Pick<ImportanceScores, "contiguous">,
+): number[] {
+  const measured = contiguous.filter((row) => costsOf(row, method) !== null);
+  const costs = measured.flatMap((row) => (row.size === size ? [costsOf(row, method)!] : []))[0];
+  if (costs === undefined) {
+    const what = method === "contiguous-loss" ? "losses" : "accuracies";
+    const sizes = measured.map((row) => row.size).join(", ");
     throw scoresError(
-      `layerMethod: expected scores with losses without ${size} layers, found ${sizes === "" ? "none" : `those without ${sizes}`}`,
+      `layerMethod: expected scores with ${what} without ${size} layers, found ${sizes === "" ? "none" : `those without ${sizes}`}`,
     );
   }
-  const first = losses.indexOf(losses.reduce((least, loss) => Math.min(least, loss), Infinity));
+  const first = costs.reduce((best, cost, begin) => (isLess(cost, costs[best]!) ? begin : best), 0);
   return all.filter((layer) => layer < first || layer >= first + size);
+}
+
+type ContiguousMethod = Exclude<LayerMethod, "block-importance">;
+
+/** What to make small at each place, then what decides between equals; null: not measured. */
+export function costsOf(
+  { lossWithout, accuracyWithout = null }: ContiguousBlocks,
+  method: ContiguousMethod,
+): number[][] | null {
+  if (method === "contiguous-loss") return lossWithout === null ? null : Array.from(lossWithout, (loss) => [loss]);
+  return accuracyWithout && Array.from(accuracyWithout, (accuracy, i) => [-accuracy, lossWithout?.[i] ?? 0]);
+}
+
+function isLess(a: readonly number[], b: readonly number[]): boolean {
+  const at = a.findIndex((value, i) => value !== b[i]);
+  return at >= 0 && a[at]! < b[at]!;
 }
 
 /** Everything that stays of a model of `shape`. `scores` may be null when width stays as it is. */

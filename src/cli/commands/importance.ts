@@ -4,8 +4,10 @@ import type { Command } from "commander";
 import type { IsaName } from "../../binding.js";
 import type { CalibrationPlan } from "../../calibrate/index.js";
 import { measureImportance, type ImportanceProgress, type ImportanceReport } from "../../importance/index.js";
+import type { TaskFile } from "../../evaluate/index.js";
 import { formatBytes, formatCount } from "../format.js";
 import { numberList, positiveNumber, wholeNumber } from "../options.js";
+import { collectTasks } from "../task-list.js";
 import { action, type CommandContext } from "../run-command.js";
 
 interface Options {
@@ -17,6 +19,9 @@ interface Options {
   seed: number;
   layerBlocks?: number[];
   lossSamples: number;
+  tasks?: TaskFile[];
+  tasksLimit?: number;
+  fewShot?: number;
   batchSize?: number;
   plot?: boolean;
   threads?: number;
@@ -40,6 +45,13 @@ export function register(program: Command): void {
       numberList,
     )
     .option("--loss-samples <n>", "sequences of that measurement; 0: none", wholeNumber, 32)
+    .option(
+      "--tasks <task=file,...>",
+      "measure scores on tasks without these blocks as well (see evaluate)",
+      collectTasks,
+    )
+    .option("--tasks-limit <n>", "only the first n documents of each task", positiveNumber)
+    .option("--few-shot <n>", "examples before each question (default: the task's)", wholeNumber)
     .option("--batch-size <n>", "sequences worked on at once (default: about 4,096 tokens)", positiveNumber)
     .option("--plot", "write report.html beside the scores; `report DIR` draws scores that are there")
     .option("--threads <n>", "threads (default: physical cores, or ESPALIER_THREADS)", positiveNumber)
@@ -47,7 +59,8 @@ export function register(program: Command): void {
   command.addHelpText(
     "after",
     "\nStarted again after it was stopped, it goes on where it was. `prune --importance DIR` takes the scores." +
-      "\n\nExample:\n  espalier importance SmolLM2-135M --data corpus --samples 1024 --plot --out scores",
+      "\n\nExample:\n  espalier importance SmolLM2-135M --data corpus --samples 1024 --plot --out scores" +
+      "\n  espalier importance SmolLM2-135M --data corpus --layer-blocks 15 --tasks arc_easy=arc_easy.jsonl --out scores",
   );
   action(command, async (context, model: string, options: Options) => {
     const report = await measureImportance(
@@ -71,6 +84,8 @@ function showProgress({ progress }: CommandContext): (event: ImportanceProgress)
         return progress.update("forward pass", event.done, event.total, `block ${event.layer}`);
       case "losses":
         return progress.update("loss without layers", event.done, event.total);
+      case "tasks":
+        return progress.update("tasks without layers", event.done, event.total);
     }
   };
 }
@@ -83,7 +98,7 @@ function planText({ samples, tokens, layers, statesBytes, statesInMemory, blockB
   );
 }
 
-function summary({ directory, samples, seqLength, blockImportance, loss, seconds }: ImportanceReport): string {
+function summary({ directory, samples, seqLength, blockImportance, loss, tasks, seconds }: ImportanceReport): string {
   const ranked = blockImportance.all.map((score, layer) => ({ score, layer })).sort((a, b) => a.score - b.score);
   const least = ranked.slice(0, 4).map(({ score, layer }) => `${layer + 1} (${score.toFixed(4)})`);
   const lines = [
@@ -92,8 +107,19 @@ function summary({ directory, samples, seqLength, blockImportance, loss, seconds
   ];
   for (const { size, losses } of loss.without) {
     const best = losses.indexOf(Math.min(...losses));
-    const name = size === 1 ? `layer ${best + 1}` : `layers ${best + 1}-${best + size}`;
-    lines.push(`  loss ${loss.whole?.toFixed(4)}; least without ${name}: ${losses[best]!.toFixed(4)}`);
+    lines.push(`  loss ${loss.whole?.toFixed(4)}; least without ${blockName(best, size)}: ${losses[best]!.toFixed(4)}`);
   }
+  for (const { task, metric, whole, without } of tasks)
+    for (const { size, scores } of without) {
+      const values = scores[metric] ?? [];
+      const best = values.indexOf(Math.max(...values));
+      const score = `${task} ${metric} ${whole[metric]?.toFixed(4)}`;
+      lines.push(`  ${score}; best without ${blockName(best, size)}: ${values[best]?.toFixed(4)}`);
+    }
   return lines.join("\n");
+}
+
+/** Layers count from 1. */
+function blockName(begin: number, size: number): string {
+  return size === 1 ? `layer ${begin + 1}` : `layers ${begin + 1}-${begin + size}`;
 }

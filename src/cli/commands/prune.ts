@@ -21,7 +21,11 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
   ["--kv-heads <n>", "key-value heads, whole groups go (default: all)", size],
   ["--layers <n>", "layers that stay, or a percentage", size],
   ["--drop-layers <list>", "layers that go, counted from 1, as in 16-31 or 3,7-9; needs no importance"],
-  ["--layer-method <name>", "with --layers: block-importance, or contiguous-loss (default: block-importance)"],
+  [
+    "--layer-method <name>",
+    "with --layers: block-importance, or the block whose absence costs least: contiguous-loss or contiguous-accuracy " +
+      "(default: block-importance)",
+  ],
   [
     "--target-params <n>",
     "parameters in total, within 5 %, as in 2.5B, 70M or 50%: takes the candidate that keeps most importance; sizes given " +

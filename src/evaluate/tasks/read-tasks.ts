@@ -13,7 +13,7 @@ export interface TaskFile {
   /** JSON lines. */
   file: string;
   /** Where examples come from. Default: the same file, without the document that is asked. */
-  shotsFile?: string;
+  shotsFile?: string | undefined;
 }
 
 /** A document, and the line it came from in a form that compares. */

@@ -11,6 +11,7 @@ import {
   blockImportance,
   type BlockStatistics,
 } from "../../../src/importance/aggregate.js";
+import { Journal } from "../../../src/importance/journal.js";
 import { measureLayerLosses } from "../../../src/importance/layer-losses.js";
 import { compareElements } from "../../compare.js";
 import { temporaryDirectory } from "../../temporary.js";
@@ -90,7 +91,19 @@ describe("importance", () => {
   it("the loss without layers is torch's", async () => {
     const labels = Int32Array.from(fixture.labels);
     const { length, losses } = fixture;
-    const measured = { model, tokens, labels, length, sizes: [1, 2], batchSize: 3, threads: 2, isa: "auto" as const };
+    const journal = await Journal.open(join(temporaryDirectory(), "journal"));
+    const measured = {
+      model,
+      fingerprint: "model",
+      journal,
+      tokens,
+      labels,
+      length,
+      sizes: [1, 2],
+      batchSize: 3,
+      threads: 2,
+      isa: "auto" as const,
+    };
     const { whole, without } = await measureLayerLosses(measured);
     compareElements([whole], [losses.whole], 0, 1e-5, "whole");
     expect(without.map(({ size }) => size)).toEqual([1, 2]);
