@@ -20,17 +20,21 @@ import { parameterCount } from "../model/families.js";
 import { specFromConfig } from "../model/hf-config.js";
 import type { ModelSpec } from "../model/spec.js";
 import { version } from "../version.js";
-import { findCandidates, type Candidate } from "./candidates.js";
+import { hasBudget } from "./budget.js";
+import type { Candidate } from "./candidates.js";
+import { chooseShape, type ChooseHooks, type Choice } from "./choose.js";
 import { isDry, pruneError, resolvePruneOptions, type PruneOptions, type ResolvedPruneOptions } from "./config.js";
 import { controlNames, magnitudeScores, randomScores } from "./controls.js";
 import { checkScores, type ImportanceScores } from "./scores.js";
 import { select, type Selection } from "./select.js";
-import { parseDropLayers, shapeOf, specWith, targetShape, type Shape } from "./shape.js";
+import { parseDropLayers, shapeOf, specWith, type Shape } from "./shape.js";
 import { pruner } from "./slice.js";
 
 export interface PruneHooks {
   signal?: AbortSignal;
   onProgress?: (progress: ExportProgress) => void;
+  /** With targetLatency: a shape was measured. */
+  onMeasured?: (measured: Candidate) => void;
 }
 
 export interface PruneResult {
@@ -45,8 +49,10 @@ export interface PruneResult {
   sourceShape: Shape & { headDim: number };
   /** 1-indexed, as --drop-layers takes them; null when a config alone cannot say. */
   droppedLayers: number[] | null;
-  /** With targetParams: best first. */
+  /** With a budget: best first. */
   candidates?: Candidate[];
+  /** With targetLatency: milliseconds of a decode token of the source. */
+  sourceLatencyMs?: number;
   files?: string[];
   weightBytes?: number;
 }
@@ -60,53 +66,51 @@ export interface PruneResult {
  */
 export async function prune(given: PruneOptions, hooks: PruneHooks = {}): Promise<PruneResult> {
   const options = resolvePruneOptions(given);
-  if (options.configOnly !== undefined) return pruneConfig(options.configOnly, options);
+  if (options.configOnly !== undefined) return pruneConfig(options.configOnly, options, hooks);
   await using checkpoint = await openWhole(options.model ?? "");
   const { spec } = checkpoint;
   const fingerprint = await fingerprintOf(checkpoint);
   const scores = await scoresOf(options, checkpoint, fingerprint, hooks.signal);
-  const { shape, candidates } = chooseShape(spec, options, scores);
-  const report = reportOf(spec, options, shape, candidates);
+  const counted = { ...options, dtype: options.dtype ?? storedDtype(checkpoint) };
+  const choice = await chooseShape(spec, counted, scores, chooseHooks(hooks));
+  const { shape } = choice;
+  const report = reportOf(spec, options, choice);
   if (options.listCandidates) return { ...report, droppedLayers: null };
   const selection = select(spec, shape, options, scores);
   const kept = new Set(selection.layers);
   report.droppedLayers = allLayers(spec).filter((layer) => !kept.has(layer - 1));
-  if (options.mergeHeads && options.targetParams === undefined && shape.heads === spec.numHeads)
+  if (options.mergeHeads && !hasBudget(options) && shape.heads === spec.numHeads)
     throw pruneError(`mergeHeads: expected fewer heads than the source's ${spec.numHeads}, found as many`);
   if (isDry(options) || options.out === undefined) return report;
   const written = await write(checkpoint, fingerprint, selection, options, report, hooks);
   return { ...report, out: options.out, ...written };
 }
 
-async function pruneConfig(path: string, options: ResolvedPruneOptions): Promise<PruneResult> {
+function chooseHooks({ signal, onMeasured }: PruneHooks): ChooseHooks {
+  return { signal, ...(onMeasured === undefined ? {} : { onMeasured }) };
+}
+
+async function pruneConfig(path: string, options: ResolvedPruneOptions, hooks: PruneHooks): Promise<PruneResult> {
   const info = await stat(path).catch((error: Error) => {
     throw new EspalierError("ERR_MODEL_NOT_FOUND", `${path}: ${error.message}`);
   });
   const file = info.isDirectory() ? join(path, "config.json") : path;
-  const spec = specFromConfig(await readJsonObject(file), file);
-  const { shape, candidates } = chooseShape(spec, options, null);
-  const report = reportOf(spec, options, shape, candidates);
+  const config = await readJsonObject(file);
+  const spec = specFromConfig(config, file);
+  const counted = { ...options, dtype: options.dtype ?? dtypeOfConfig(config) };
+  const choice = await chooseShape(spec, counted, null, chooseHooks(hooks));
+  const { shape } = choice;
+  const report = reportOf(spec, options, choice);
   if (options.dropLayers !== undefined)
     report.droppedLayers = parseDropLayers(options.dropLayers, spec.numLayers).map((layer) => layer + 1);
   else if (shape.layers === spec.numLayers) report.droppedLayers = [];
   return report;
 }
 
-function chooseShape(
-  spec: ModelSpec,
-  options: ResolvedPruneOptions,
-  scores: ImportanceScores | null,
-): { shape: Shape; candidates: Candidate[] | undefined } {
-  if (options.targetParams === undefined) return { shape: targetShape(spec, options), candidates: undefined };
-  const candidates = findCandidates(spec, options, scores);
-  return { shape: candidates[0]!, candidates };
-}
-
 function reportOf(
   spec: ModelSpec,
   { model, configOnly }: ResolvedPruneOptions,
-  { hidden, ffn, heads, kvHeads, layers }: Shape,
-  candidates: Candidate[] | undefined,
+  { shape: { hidden, ffn, heads, kvHeads, layers }, ...found }: Choice,
 ): PruneResult {
   const { headDim } = spec;
   return {
@@ -117,7 +121,7 @@ function reportOf(
     shape: { hidden, ffn, heads, kvHeads, headDim, layers },
     sourceShape: { ...shapeOf(spec), headDim },
     droppedLayers: null,
-    ...(candidates === undefined ? {} : { candidates }),
+    ...found,
   };
 }
 
@@ -183,6 +187,12 @@ function storedDtype({ tensors }: Checkpoint): WeightDtype {
   const types = new Set([...tensors.values()].map(({ type }) => type));
   const [only] = types;
   return types.size === 1 && (only === "f16" || only === "bf16") ? only : "f32";
+}
+
+/** As a config.json says that its weights are stored. */
+function dtypeOfConfig(config: Record<string, unknown>): WeightDtype {
+  const name = config["dtype"] ?? config["torch_dtype"];
+  return name === "float16" ? "f16" : name === "bfloat16" ? "bf16" : "f32";
 }
 
 /** What lineage keeps of the options: no paths, and of scores only whose they are. */

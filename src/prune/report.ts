@@ -2,6 +2,7 @@
 /**
  * What pruning did, and what a budget has to choose from, as people read it.
  */
+import { formatBytes } from "../report/format.js";
 import { terminalTable } from "../report/terminal-table.js";
 import type { Candidate } from "./candidates.js";
 import type { PruneResult } from "./prune.js";
@@ -36,7 +37,18 @@ export function candidateTable(candidates: readonly Candidate[]): string {
       row.parameters.toLocaleString("en-US"),
       row.keptImportance === null ? "–" : row.keptImportance.toFixed(4),
     ]);
-  const table = terminalTable(["", ...sizeNames, "parameters", "importance kept"], rows);
+  const budgets = [
+    ["memory", ({ memoryBytes }: Candidate) => memoryBytes && formatBytes(memoryBytes)],
+    ["ms a token", ({ latencyMs }: Candidate) => latencyMs?.toFixed(3)],
+  ] as const;
+  const heads = ["", ...sizeNames, "parameters", "importance kept"];
+  for (const [head, textOf] of budgets) {
+    const texts = candidates.map(textOf);
+    if (texts[0] === undefined) continue;
+    heads.push(head);
+    for (const [i, row] of rows.entries()) row.push(String(texts[i] ?? "–"));
+  }
+  const table = terminalTable(heads, rows);
   return candidates.length <= SHOWN ? table : `${table}\nand ${candidates.length - SHOWN} more (--json has all)`;
 }
 

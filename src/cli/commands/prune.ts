@@ -2,6 +2,7 @@
 /** espalier prune: a smaller model out of a larger one. */
 import type { Command } from "commander";
 import { candidateTable, describePruning, prune, type PruneOptions } from "../../prune/index.js";
+import { formatCount } from "../format.js";
 import { realNumber, wholeNumber } from "../options.js";
 import { action } from "../run-command.js";
 
@@ -33,13 +34,28 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
     size,
   ],
   [
-    "--axes <names>",
-    "with --target-params: what is searched (default: ffn,hidden,heads,layers, as far as scored)",
-    names,
+    "--target-memory <bytes>",
+    "the same for bytes of weights (in --dtype), keys and values: 50MB, 1.5GiB or 50% of the source's",
+    size,
   ],
+  [
+    "--target-latency <ms>",
+    "the same for a decode token: 12.5ms or 50%; a few shapes are measured on this machine",
+    size,
+  ],
+  ["--budget-batch <n>", "sequences that memory or latency is for (default: 1)", wholeNumber],
+  [
+    "--budget-context <n>",
+    "with --target-memory: tokens of each in the cache (default: the model's, at most 4096)",
+    wholeNumber,
+  ],
+  ["--budget-isl <n>", "with --target-latency: tokens of the prompt (default: 128)", wholeNumber],
+  ["--budget-osl <n>", "with --target-latency: tokens generated (default: 32)", wholeNumber],
+  ["--budget-weights <format>", "with --target-latency: weight format of the engines measured (default: f32)"],
+  ["--axes <names>", "with a target: what is searched (default: ffn,hidden,heads,layers, as far as scored)", names],
   ["--max-width-pruning <x>", "largest part of a width that the search takes away (default: 0.4)", realNumber],
   ["--max-depth-pruning <x>", "largest part of the layers that the search takes away (default: 0.2)", realNumber],
-  ["--list-candidates", "print what --target-params has to choose from, write nothing"],
+  ["--list-candidates", "print what a target has to choose from, write nothing"],
   ["--merge-heads", "add to heads that stay their difference from pruned ones"],
   ["--seed <n>", "of --importance random (default: 1234)", wholeNumber],
   ["--dtype <dtype>", "f32, f16 or bf16 (default: as the source, f32 for a quantized one)"],
@@ -59,12 +75,15 @@ export function register(program: Command): void {
     "after",
     "\nExample:\n  espalier prune SmolLM2-135M --importance scores --ffn 50% --hidden 432 --out pruned\n" +
       "  espalier prune Llama-3.1-8B --drop-layers 16-31 --out depth-4b\n" +
-      "  espalier prune --config-only Llama-3.1-8B/config.json --ffn 9216 --hidden 3072 --dry-run",
+      "  espalier prune --config-only Llama-3.1-8B/config.json --ffn 9216 --hidden 3072 --dry-run\n" +
+      "  espalier prune SmolLM2-135M --importance scores --target-memory 150MB --dtype bf16 --out pruned",
   );
   action(command, async (context, model: string | undefined, given: Record<string, unknown>) => {
     const { json: _json, ...options } = given;
     const result = await prune({ ...(model === undefined ? {} : { model }), ...options } as PruneOptions, {
       signal: context.signal,
+      onMeasured: ({ parameters, latencyMs = NaN }) =>
+        context.progress.say(`measured: ${formatCount(parameters)} parameters take ${latencyMs.toFixed(3)} ms a token`),
       onProgress: ({ bytesDone, bytesTotal }) => context.progress.update("writing", bytesDone, bytesTotal),
     });
     const listed = options["listCandidates"] === true ? candidateTable(result.candidates ?? []) : "";

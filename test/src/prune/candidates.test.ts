@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { parameterCount } from "../../../src/model/families.js";
 import { specFromConfig } from "../../../src/model/hf-config.js";
-import { findCandidates, parseBudget } from "../../../src/prune/candidates.js";
+import { parseTarget } from "../../../src/prune/budget.js";
+import { findCandidates } from "../../../src/prune/candidates.js";
 import { resolvePruneOptions, type PruneOptions, type ResolvedPruneOptions } from "../../../src/prune/config.js";
 import { prune } from "../../../src/prune/index.js";
 import { specWith } from "../../../src/prune/shape.js";
@@ -31,7 +32,9 @@ it("the published sizes of Llama-3.1-8B", async () => {
 });
 
 it("reads budgets", () => {
-  expect([1e6, "1M", "1000K", "0.001B", "10%"].map((text) => parseBudget(text, 1e7))).toEqual(Array(5).fill(1e6));
+  expect([1e6, "1M", "1000K", "0.001B", "10%"].map((text) => parseTarget("params", text, 1e7))).toEqual(
+    Array(5).fill(1e6),
+  );
 });
 
 it("candidates are near the budget, divide, and keep to the limits; without scores the largest comes first", async () => {

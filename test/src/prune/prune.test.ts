@@ -299,7 +299,17 @@ describe("is refused", () => {
     [{ ffn: 10, listCandidates: true }, ["listCandidates", "targetParams"]],
     [{ ffn: 10, axes: ["ffn"] }, ["axes", "targetParams"]],
     [{ targetParams: "2x" }, ["targetParams", "2x"]],
-    [{ targetParams: "1B" }, ["targetParams", "at most the source's", "1B"]],
+    [{ targetParams: "1B" }, ["targetParams", "fewer than the source's", "1B"]],
+    [{ targetParams: "100%" }, ["targetParams", "fewer than the source's", "100%"]],
+    [{ targetParams: "50%", targetMemory: "1MB" }, ["targetParams, targetMemory", "both"]],
+    [{ targetMemory: "1TB" }, ["targetMemory", "50MB", "1TB"]],
+    [{ targetMemory: "1GB" }, ["targetMemory", "fewer than the source's", "bytes", "1GB"]],
+    [{ targetMemory: "50%", budgetIsl: 3 }, ["budgetIsl", "targetLatency beside it"]],
+    [{ ffn: 10, budgetBatch: 3 }, ["budgetBatch", "targetMemory or targetLatency beside it"]],
+    [{ targetLatency: 0 }, ["targetLatency", "12.5ms"]],
+    [{ targetLatency: "fast" }, ["targetLatency", "12.5ms", "fast"]],
+    [{ targetLatency: "50%", budgetIsl: 60 }, ["budgetIsl, budgetOsl", "64 positions", "92"]],
+    [{ targetLatency: "50%", budgetIsl: 8, budgetOsl: 1 }, ["budgetOsl"]],
     [{ ffn: 10, width: 3 }, ["width"]],
   ];
 
