@@ -58,7 +58,8 @@ interface Run {
 
 const LOSS_BATCH_TOKENS = 2048;
 
-const requests = [
+/** What is measured, in the order of `blockOf`. */
+export const importanceTaps = [
   { tap: "attention_input", statistic: "moments" },
   { tap: "mlp_input", statistic: "moments" },
   { tap: "attention_output", statistic: "moments" },
@@ -115,7 +116,7 @@ async function measure(run: Run): Promise<ImportanceManifest> {
     model,
     tokens: samples.tokens,
     length: samples.length,
-    taps: requests,
+    taps: importanceTaps,
     directory: work,
     keepProgress: true,
     ...(options.batchSize === undefined ? {} : { maxBatch: options.batchSize }),
@@ -134,7 +135,7 @@ async function measure(run: Run): Promise<ImportanceManifest> {
   return manifest;
 }
 
-/** In the order of `requests`. */
+/** In the order of `importanceTaps`. */
 function blockOf(values: readonly Float64Array[]): BlockStatistics {
   const [attentionInput, mlpInput, attentionOutput, mlpProduct, cosine] = values;
   return {
