@@ -21,6 +21,13 @@ export {
   type TrainTokenizerOptions,
   type TrainTokenizerReport,
 } from "./data/index.js";
+export {
+  compress,
+  type CompressHooks,
+  type CompressOptions,
+  type CompressProgress,
+  type CompressResult,
+} from "./recipe/index.js";
 export { diagnose, type Diagnosis } from "./doctor.js";
 export {
   buildEngine,

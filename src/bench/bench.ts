@@ -1,5 +1,5 @@
 /**
- * bench: measures an engine at every ISL × OSL × batch, or two engines turn by turn.
+ * bench: measures an engine at every ISL × OSL × batch, or several engines turn by turn.
  */
 import { throwIfAborted } from "../abort.js";
 import { binding } from "../binding.js";
@@ -14,15 +14,15 @@ import type { BenchCell, BenchOptions } from "./types.js";
 import { seededRandom } from "./wave.js";
 
 /**
- * Measures an engine directory; the result is what `espalier bench --json` prints. With `compare`, every cell appears
- * twice, and the second engine's row carries the ratios.
+ * Measures an engine directory; the result is what `espalier bench --json` prints. With `compare`, every cell
+ * appears once an engine, and the rows of the others carry the ratios.
  * @example
  * const cells = await bench("smollm2-int8", { isl: [128, 512], osl: [32], batch: [1, "auto"] });
  * console.log(cells[0]?.decodeTokensPerSecond);
  */
 export async function bench(directory: string, options: BenchOptions = {}): Promise<BenchCell[]> {
   const resolved = resolveBenchOptions(options);
-  const directories = options.compare === undefined ? [directory] : [directory, options.compare];
+  const directories = [directory, ...(options.compare === undefined ? [] : [options.compare].flat())];
   const engines = await Promise.all(
     directories.map(async (path) => ({ directory: path, manifest: await readEngineManifest(path) })),
   );

@@ -1,8 +1,9 @@
 /**
  * Options -> the list of cells to measure, checked against the engines before anything is loaded.
  */
+import { readEngineManifest } from "../engine/index.js";
 import { EspalierError } from "../errors.js";
-import { largestBatch, pagedTokens } from "./memory.js";
+import { availableBytes, largestBatch, pagedTokens } from "./memory.js";
 import type { BenchOptions } from "./types.js";
 import type { BenchManifest } from "./wave.js";
 import { kvBytesPerToken, type KvDtype } from "./work.js";
@@ -67,14 +68,14 @@ function batches(values: readonly (number | "auto")[]): (number | "auto")[] {
 export function planCells(
   options: ResolvedOptions,
   engines: readonly { directory: string; manifest: BenchManifest }[],
-  availableBytes: number,
+  freeBytes: number,
 ): PlannedCell[] {
   const cells: PlannedCell[] = [];
   for (const isl of options.isl)
     for (const osl of options.osl) {
       checkContext(isl, osl, engines);
       const sizes = options.batch.map((batch) =>
-        batch === "auto" ? autoBatch(isl + osl, options, engines, availableBytes) : batch,
+        batch === "auto" ? autoBatch(isl + osl, options, engines, freeBytes) : batch,
       );
       for (const batch of new Set(sizes)) cells.push({ isl, osl, batch });
     }
@@ -94,16 +95,22 @@ function checkContext(
       );
 }
 
+/** The largest batch of ISL + OSL `tokens` that one engine has room for in the memory that is free now. */
+export async function largestBatchOf(directory: string, tokens: number, kvDtype: KvDtype): Promise<number> {
+  const engines = [{ manifest: await readEngineManifest(directory) }];
+  return autoBatch(tokens, { kvDtype, maxBatch: Number.MAX_SAFE_INTEGER }, engines, availableBytes());
+}
+
 function autoBatch(
   tokens: number,
-  options: ResolvedOptions,
+  options: Pick<ResolvedOptions, "kvDtype" | "maxBatch">,
   engines: readonly { manifest: BenchManifest }[],
-  availableBytes: number,
+  freeBytes: number,
 ): number {
   const sum = (of: (manifest: BenchManifest) => number): number =>
     engines.reduce((total, { manifest }) => total + of(manifest), 0);
   return largestBatch({
-    availableBytes,
+    availableBytes: freeBytes,
     weightBytes: sum((manifest) => manifest.weights.sizeBytes),
     kvBytesPerToken: sum((manifest) => kvBytesPerToken(manifest.spec, options.kvDtype)),
     // A row of f32 logits, and its copy while a token is sampled.

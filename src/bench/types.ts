@@ -18,8 +18,8 @@ export interface BenchOptions {
   threads?: number;
   isa?: IsaName | "auto";
   kvDtype?: "f32" | "f16" | "bf16";
-  /** A second engine, measured turn by turn with the first. */
-  compare?: string;
+  /** Other engines, measured turn by turn with the first. */
+  compare?: string | readonly string[];
   /** A disturbed cell is measured at most so often. Default 3. */
   maxAttempts?: number;
   /** Bound of "auto". Default 64. */
@@ -44,7 +44,7 @@ export interface BenchProgress {
   batch: number;
 }
 
-/** Figures that `--compare` gives as ratios, second engine over first, of paired repeats. */
+/** Figures that `--compare` gives as ratios, another engine over the first, of paired repeats. */
 export const comparedFigures = ["ttftMs", "tpotMs", "prefillTokensPerSecond", "decodeTokensPerSecond"] as const;
 
 export type ComparedFigure = (typeof comparedFigures)[number];

@@ -6,7 +6,14 @@ import { z } from "zod";
 import { openCheckpoint } from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { parseFields } from "../model/parse-fields.js";
-import { train, type TrainHooks, type TrainOptions, type TrainResult } from "../train/index.js";
+import {
+  resolveTrainOptions,
+  train,
+  trainOptionNames,
+  type TrainHooks,
+  type TrainOptions,
+  type TrainResult,
+} from "../train/index.js";
 
 export const lossPolicies = ["auto", "logits", "logits+intermediate"] as const;
 export type LossPolicy = (typeof lossPolicies)[number];
@@ -37,6 +44,22 @@ const ownSchema = z.object({
   loss: z.enum(lossPolicies).default("auto"),
 });
 
+/** Options of `train` that a student has of its own. */
+const NOT_HERE: readonly string[] = ["model", "config", "tokenizer"];
+
+/** Names of the options. */
+export const distillOptionNames = [
+  ...Object.keys(ownSchema.shape),
+  ...trainOptionNames.filter((name) => !NOT_HERE.includes(name) && !(name in ownSchema.shape)),
+];
+
+/** What can be checked before the models are there. ERR_ARGUMENT. */
+export function checkDistillOptions(given: DistillOptions): void {
+  const { student, teacher } = parseFields(ownSchema, given, { code: "ERR_ARGUMENT", where: "distill" });
+  const { student: _student, loss: _loss, ...shared } = given;
+  resolveTrainOptions({ ...scheduleOf(shared), ...shared, model: student, teacher });
+}
+
 /**
  * A run of `train` with the teacher's logits (forward KL, temperature 1) and, by policy, hidden states as its loss. The same
  * call again goes on where it stopped. ERR_ARGUMENT: vocabularies that differ.
@@ -52,7 +75,7 @@ export async function distill(given: DistillOptions, hooks: TrainHooks = {}): Pr
 export async function trainOptionsOf(given: DistillOptions): Promise<TrainOptions> {
   const { student, teacher, loss } = parseFields(ownSchema, given, { code: "ERR_ARGUMENT", where: "distill" });
   const { student: _student, loss: _loss, ...shared } = given;
-  for (const name of ["model", "config", "tokenizer"])
+  for (const name of NOT_HERE)
     if (name in shared) throw new EspalierError("ERR_ARGUMENT", `distill: ${name}: expected student and teacher only`);
   const schedule = scheduleOf(shared);
   const options = { ...schedule, ...shared, model: student, teacher };

@@ -1,1 +1,9 @@
-export { distill, distillDefaults, lossPolicies, type DistillOptions, type LossPolicy } from "./distill.js";
+export {
+  checkDistillOptions,
+  distill,
+  distillDefaults,
+  distillOptionNames,
+  lossPolicies,
+  type DistillOptions,
+  type LossPolicy,
+} from "./distill.js";

@@ -31,6 +31,9 @@ const schema = z.strictObject({
   isa: z.enum(["auto", "ref", "avx2", "avx512", "avx512_bf16"]).default("auto"),
 });
 
+/** Names of the options. */
+export const importanceOptionNames = Object.keys(schema.shape);
+
 export interface ImportanceOptions {
   /** Model directory or GGUF file. */
   model: string;

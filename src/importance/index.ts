@@ -6,7 +6,7 @@ export {
   type Aggregation,
   type Aggregator,
 } from "./aggregate.js";
-export type { ImportanceOptions } from "./config.js";
+export { importanceOptionNames, resolveImportanceOptions, type ImportanceOptions } from "./config.js";
 export {
   measureImportance,
   type ImportanceHooks,

@@ -1,8 +1,9 @@
 /**
  * zod with the package's errors: the message names the file, the field, what was expected and what was found.
  */
-import type { z } from "zod";
+import { z } from "zod";
 import { EspalierError, type ErrorCode } from "../errors.js";
+import { nearestHint } from "../nearest.js";
 
 export interface FieldContext {
   code: ErrorCode;
@@ -18,12 +19,26 @@ export function parseFields<T>(schema: z.ZodType<T>, value: unknown, context: Fi
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const path = issue?.path ?? [];
+  if (issue?.code === "unrecognized_keys") throw unknownField(schema, issue, context);
   const field = [...(context.prefix === undefined ? [] : [context.prefix]), ...path].map(String).join(".");
   const what = (issue?.message ?? "invalid").replace(/^Invalid input: /, "").replace(/, received .*$/, "");
   throw new EspalierError(
     context.code,
     `${context.where}: ${field === "" ? "" : `${field}: `}${what}, found ${show(valueAt(value, path))}`,
   );
+}
+
+/** Names the field and, at the top, the known one that is nearest. */
+function unknownField(
+  schema: z.ZodType,
+  { keys, path }: z.core.$ZodIssueUnrecognizedKeys,
+  { code, where, prefix }: FieldContext,
+): EspalierError {
+  const [key = ""] = keys;
+  const known = schema instanceof z.ZodObject && path.length === 0 ? Object.keys(schema.shape) : [];
+  const field = [...(prefix === undefined ? [] : [prefix]), ...path, key].map(String).join(".");
+  const expected = known.length === 0 ? "" : `: expected one of ${[...known].sort().join(", ")}`;
+  return new EspalierError(code, `${where}: ${field}: unknown${nearestHint(key, known)}${expected}`);
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {

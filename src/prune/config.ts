@@ -120,6 +120,9 @@ const budgetDetails: [keyof typeof schema.shape & `budget${string}`, readonly Bu
   ["budgetWeights", ["targetLatency"]],
 ];
 
+/** Names of the options. */
+export const pruneOptionNames = Object.keys(schema.shape);
+
 /** As given. */
 export type PruneOptions = z.input<typeof schema>;
 

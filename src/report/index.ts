@@ -14,3 +14,12 @@ export {
   type TrainingRun,
 } from "./training/data.js";
 export { renderTrainingReport } from "./training/page.js";
+export { DASH, formatBytes, formatCount } from "./format.js";
+export {
+  isCompressReport,
+  parseCompressReport,
+  type CompressModel,
+  type CompressReportData,
+  type CompressStep,
+} from "./compress/data.js";
+export { renderCompressReport, type StepImportance } from "./compress/page.js";

@@ -39,7 +39,7 @@ const cellSchema = z.looseObject({
   comparison: z.object({ baseline: z.string(), ratios: z.record(z.string(), spread) }).optional(),
 });
 
-const schema = z.looseObject({
+export const reportSchema = z.looseObject({
   title: z.string(),
   createdAt: z.string(),
   espalierVersion: z.string(),
@@ -81,7 +81,7 @@ const schema = z.looseObject({
 
 /** ERR_REPORT_DATA names the file and the field. */
 export function parseReportData(value: unknown, path: string): ReportData {
-  const parsed = schema.safeParse(value);
+  const parsed = reportSchema.safeParse(value);
   if (parsed.success) return value as ReportData;
   const issue = parsed.error.issues[0];
   const field = issue?.path.join(".") || "the document";

@@ -109,6 +109,7 @@ td:last-child,th:last-child{padding-right:18px}
 tbody tr+tr>*{border-top:1px solid var(--grid)}
 .facts td,.facts thead th{text-align:left;white-space:normal;min-width:10em}
 .facts tbody th{color:var(--soft);width:14em}
+.words td,.words thead th{text-align:left;white-space:normal}
 mark{background:var(--bad-paper);color:var(--bad);padding:1px 6px;border-radius:5px}
 `;
 

@@ -91,6 +91,9 @@ const schema = z.strictObject({
   overwrite: z.boolean().default(false),
 });
 
+/** Names of the options. */
+export const trainOptionNames = Object.keys(schema.shape);
+
 /** As given. */
 export type TrainOptions = z.input<typeof schema>;
 

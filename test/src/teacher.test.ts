@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspectModel } from "../../src/checkpoint/index.js";
-import { bundledTeacher, heldOutText } from "../../src/cli/bundled-teacher.js";
+import { bundledTeacher, heldOutText } from "../../src/bundled.js";
 import { buildEngine, Engine } from "../../src/engine/index.js";
 import { evaluatePerplexity } from "../../src/evaluate/index.js";
 import { temporaryDirectory } from "../temporary.js";

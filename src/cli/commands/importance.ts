@@ -65,13 +65,14 @@ export function register(program: Command): void {
   action(command, async (context, model: string, options: Options) => {
     const report = await measureImportance(
       { model, ...options },
-      { signal: context.signal, onProgress: showProgress(context) },
+      { signal: context.signal, onProgress: showImportance(context) },
     );
     return { json: report, text: summary(report) };
   });
 }
 
-function showProgress({ progress }: CommandContext): (event: ImportanceProgress) => void {
+/** Tells on the terminal how a pass goes. */
+export function showImportance({ progress }: CommandContext): (event: ImportanceProgress) => void {
   return (event) => {
     switch (event.kind) {
       case "indexing":

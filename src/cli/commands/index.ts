@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { register as bench } from "./bench.js";
 import { register as build } from "./build.js";
 import { register as chat } from "./chat.js";
+import { register as compress } from "./compress.js";
 import { register as distill } from "./distill.js";
 import { register as doctor } from "./doctor.js";
 import { register as evaluate } from "./evaluate.js";
@@ -28,6 +29,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   importance,
   prune,
   distill,
+  compress,
   build,
   generate,
   chat,

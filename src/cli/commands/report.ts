@@ -12,6 +12,7 @@ import {
   writeReport,
 } from "../../report/index.js";
 import { trainingReport } from "../../train/index.js";
+import { compressReport, isCompressRun } from "../../recipe/index.js";
 import { checkWritable } from "../report-data.js";
 import { action } from "../run-command.js";
 
@@ -23,11 +24,11 @@ export function register(program: Command): void {
   const command = program
     .command("report")
     .description(
-      "write the HTML page of training runs, of importance scores, or of data that bench --html or the quickstart left",
+      "write the HTML page of training runs, of importance scores, of a recipe's run, or of data that bench --html or the quickstart left",
     )
     .argument(
       "<paths...>",
-      "run directories of train, shown on the same charts; or a directory of scores; or one report.json",
+      "run directories of train, shown on the same charts; or a directory of scores or of a recipe's run; or one report.json",
     )
     .requiredOption("--out <file>", "HTML file to write")
     .addHelpText(
@@ -37,17 +38,25 @@ export function register(program: Command): void {
   action(command, async (_context, paths: string[], options: Options) => {
     await checkWritable(options.out);
     const [first = ""] = paths;
-    if (await isScoresDirectory(first)) await writeScores(paths, options.out);
+    if (await isScoresDirectory(first)) await writeOne(paths, importanceReport, options.out);
+    else if (await isCompressRun(first)) await writeOne(paths, compressReport, options.out);
     else await writeData(await readData(paths), first, options.out);
     return { json: { path: options.out }, text: options.out };
   });
 }
 
-async function writeScores(paths: readonly string[], out: string): Promise<void> {
+async function writeOne(
+  paths: readonly string[],
+  render: (directory: string) => Promise<string>,
+  out: string,
+): Promise<void> {
   const [directory = ""] = paths;
   if (paths.length > 1)
-    throw new EspalierError("ERR_USAGE", `report: expected one directory of scores, found ${paths.length} paths`);
-  await replaceFile(out, await importanceReport(directory));
+    throw new EspalierError(
+      "ERR_USAGE",
+      `report: expected one directory of scores or of a recipe's run, found ${paths.length} paths`,
+    );
+  await replaceFile(out, await render(directory));
 }
 
 async function writeData(data: unknown, path: string, out: string): Promise<void> {

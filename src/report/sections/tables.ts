@@ -2,29 +2,12 @@
 import type { BenchCell } from "../../bench/types.js";
 import { comparedFigures, type ComparedFigure } from "../../bench/types.js";
 import { DASH, formatBytes, formatCount, formatMs, formatNumber, formatRatio, formatShare } from "../format.js";
+import { htmlTable, type Column } from "../html-table.js";
 import { markup, type Markup } from "../markup.js";
 import { seriesOf } from "../series.js";
 import type { ReportData, ReportEngine } from "../types.js";
 
-interface Column<Row> {
-  head: string;
-  unit?: string;
-  text: (row: Row) => string | Markup;
-}
-
-/** First column is the row's name; the others are numbers. */
-function table<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Markup {
-  const heads = columns.map(
-    ({ head, unit }) => markup`<th scope="col">${head}${unit !== undefined && markup`<small>${unit}</small>`}</th>`,
-  );
-  const cells = (row: Row): Markup[] =>
-    columns.map(({ text }, index) =>
-      index === 0 ? markup`<th scope="row">${text(row)}</th>` : markup`<td>${text(row)}</td>`,
-    );
-  return markup`<div class="scroll"><table><thead><tr>${heads}</tr></thead><tbody>${rows.map((row) => markup`<tr>${cells(row)}</tr>`)}</tbody></table></div>`;
-}
-
-function engineName(data: ReportData, directory: string): Markup {
+export function engineName(data: ReportData, directory: string): Markup {
   const index = data.engines.findIndex((engine) => engine.directory === directory);
   if (index < 0) return markup`${directory}`;
   return markup`<i class="swatch ${seriesOf(data, index)}"></i>${data.engines[index]?.label ?? directory}`;
@@ -64,8 +47,8 @@ const machineColumns: Column<BenchCell>[] = [
 export function cellsTable(data: ReportData): Markup {
   if (data.cells.length === 0) return markup``;
   const names = nameColumns(data);
-  return markup`<section><h2>All cells</h2>${table([...names, ...speedColumns], data.cells)}
-${table([...names, ...machineColumns], data.cells)}
+  return markup`<section><h2>All cells</h2>${htmlTable([...names, ...speedColumns], data.cells)}
+${htmlTable([...names, ...machineColumns], data.cells)}
 ${data.cells.some((cell) => cell.disturbed) && markup`<p class="note">Marked cells were disturbed by other programs in every attempt: more than 5 % of the machine's CPU time went elsewhere.</p>`}
 ${data.cells.some((cell) => cell.overlap === "partial") && markup`<p class="note">In cells marked ‡ the requests never all decoded together; their decode figures include prompts of other requests.</p>`}</section>`;
 }
@@ -104,7 +87,7 @@ export function ratiosTable(data: ReportData): Markup {
       },
     })),
   ];
-  return markup`<section><h2>Side by side</h2><p class="intro">Both engines took turns, repeat by repeat; ratios are of neighbouring repeats: median, smallest and largest.</p>${table(columns, rows)}</section>`;
+  return markup`<section><h2>Side by side</h2><p class="intro">Both engines took turns, repeat by repeat; ratios are of neighbouring repeats: median, smallest and largest.</p>${htmlTable(columns, rows)}</section>`;
 }
 
 function engineLabel(data: ReportData, directory: string | undefined): string {
@@ -124,7 +107,7 @@ export function perplexityTable(data: ReportData): Markup {
     { head: "Stride", unit: "tokens", text: (row) => String(row.stride) },
     { head: "Text", text: (row) => row.corpus },
   ];
-  return markup`<section><h2>Quality</h2><p class="intro">How surprised each engine is by text it has not seen. Lower is better.</p>${table(columns, data.perplexity)}</section>`;
+  return markup`<section><h2>Quality</h2><p class="intro">How surprised each engine is by text it has not seen. Lower is better.</p>${htmlTable(columns, data.perplexity)}</section>`;
 }
 
 function changeText(ratio: number): string {

@@ -22,7 +22,7 @@ const validation = z.object({
   crossEntropy: z.number().nullable(),
 });
 
-const run = z.object({
+export const trainingRunSchema = z.object({
   directory: z.string(),
   /** Short name, used everywhere. */
   label: z.string(),
@@ -50,11 +50,11 @@ const schema = z.object({
     os: z.string(),
     node: z.string(),
   }),
-  runs: z.array(run).min(1),
+  runs: z.array(trainingRunSchema).min(1),
 });
 
 export type TrainingPoint = z.infer<typeof point>;
-export type TrainingRun = z.infer<typeof run>;
+export type TrainingRun = z.infer<typeof trainingRunSchema>;
 export type TrainingReportData = z.infer<typeof schema>;
 
 /** ERR_REPORT_DATA names the file and the field. */

@@ -52,7 +52,7 @@ interface Figure {
   curves: Curve[];
 }
 
-function curvesSection(runs: readonly TrainingRun[]): Markup {
+export function curvesSection(runs: readonly TrainingRun[]): Markup {
   const of = (key: Exclude<keyof TrainingPoint, "step" | "samples">, x: "step" | "samples" = "step"): Curve[] =>
     runs.map((run, index) => ({
       name: run.label,
@@ -85,7 +85,7 @@ function drawFigure({ title, note, xUnit, curves }: Figure): Markup {
 <div class="wide">${at(WIDE)}</div><div class="narrow">${at(NARROW)}</div></figure>`;
 }
 
-function resultsTable(runs: readonly TrainingRun[]): Markup {
+export function resultsTable(runs: readonly TrainingRun[]): Markup {
   const heads = [
     "Run",
     "Steps",
@@ -117,7 +117,7 @@ function resultsTable(runs: readonly TrainingRun[]): Markup {
   return markup`<section><h2>Results</h2><div class="scroll"><table><thead><tr>${heads.map((head) => markup`<th scope="col">${head}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div></section>`;
 }
 
-function factsTable(runs: readonly TrainingRun[]): Markup {
+export function factsTable(runs: readonly TrainingRun[]): Markup {
   const names = [...new Set(runs.flatMap((run) => Object.keys(run.facts)))];
   const rows = names.map(
     (name) =>

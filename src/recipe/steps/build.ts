@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from "zod";
+import { buildEngine } from "../../engine/index.js";
+import { parseFields } from "../../model/parse-fields.js";
+import { fieldsOf, stepKind } from "../step-kind.js";
+
+const schema = z.strictObject({
+  model: z.string().min(1),
+  weights: z.string().default("int8-w8a8"),
+  /** Pattern to format; the last match wins. */
+  overrides: z.record(z.string(), z.string()).default({}),
+  rotation: z.boolean().optional(),
+});
+
+/** An engine. */
+export const buildStep = stepKind({
+  verb: "build",
+  options: fieldsOf(schema),
+  paths: ["model"],
+  parse: (options) => parseFields(schema, options, { code: "ERR_ARGUMENT", where: "build" }),
+  run: async ({ model, weights, overrides, rotation }, { directory, signal, onProgress }) => {
+    const report = await buildEngine(model, directory, {
+      weights,
+      overrides,
+      ...(rotation === undefined ? {} : { rotation }),
+      ...(signal === undefined ? {} : { signal }),
+      onProgress: (event) => onProgress({ verb: "build", event }),
+    });
+    return { product: directory, outcome: report };
+  },
+});
