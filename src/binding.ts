@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadAddon } from "./load-addon.js";
 import type { CalibratorConfig, NativeCalibrator } from "./calibrate/native-calibrator.js";
-import type { Communicator, NativeTrainerConstructor } from "./train/native-trainer.js";
+import type { Communicator, NativeTrainerConstructor, TopLogits } from "./train/native-trainer.js";
 import { version } from "./version.js";
 
 export interface CpuInfo {
@@ -208,6 +208,8 @@ export interface NativeBinding {
     seconds?: number;
     bufferBytes?: number;
   }): Promise<Ceilings>;
+  /** The largest `top` logits of each row of `vocabSize`; the logits must not change meanwhile. ERR_NUMERIC. */
+  topLogits(logits: Float32Array, vocabSize: number, top: number): Promise<TopLogits>;
   /** Throws ERR_FILE_OPEN. */
   MappedFile: new (path: string) => MappedFile;
   sourceTypes(): SourceType[];

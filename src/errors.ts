@@ -350,6 +350,11 @@ export const errorTable = {
     meaning: "There is no task of that name.",
     hint: "The message lists the tasks there are.",
   },
+  ERR_TEACHER_LOGITS: {
+    meaning:
+      "A cache of a teacher's logits is damaged, or was made of another teacher, tokenizer, data or order of the data.",
+    hint: "The message names the file, or what differs; make another cache in a new directory: distill --cache-teacher DIR.",
+  },
   ERR_TENSOR_DTYPE: {
     meaning: "A tensor has an element type that cannot be used as a weight.",
     hint: "f32, f16, bf16 and f64 weights are read.",

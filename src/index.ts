@@ -48,7 +48,13 @@ export {
   type SessionOptions,
 } from "./engine/index.js";
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
-export { distill, type DistillOptions } from "./distill/index.js";
+export {
+  cacheTeacherLogits,
+  distill,
+  type CacheOptions,
+  type CacheReport,
+  type DistillOptions,
+} from "./distill/index.js";
 export {
   evaluatePerplexity,
   evaluateTasks,

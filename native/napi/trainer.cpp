@@ -6,6 +6,7 @@
 
 #include "napi/arguments.h"
 #include "napi/guard.h"
+#include "napi/top_logits.h"
 #include "napi/trainer_config.h"
 
 namespace espalier {
@@ -51,26 +52,6 @@ TrainBatch view_of(const OwnedBatch& batch) {
   if (!batch.top_ids.empty()) view.top_ids = batch.top_ids.data();
   if (!batch.top_values.empty()) view.top_values = batch.top_values.data();
   return view;
-}
-
-// What top_logits gives, in arrays of JavaScript's.
-struct TopLogitArrays {
-  Napi::ObjectReference ids, values, log_sum_exp;
-  TopLogits out;
-};
-
-std::shared_ptr<TopLogitArrays> top_logit_arrays(Napi::Env env, int64_t tokens, int64_t top) {
-  const size_t count = static_cast<size_t>(tokens) * static_cast<size_t>(top);
-  const Napi::Int32Array ids = Napi::Int32Array::New(env, count);
-  const Napi::Float32Array values = Napi::Float32Array::New(env, count);
-  const Napi::Float32Array sums = Napi::Float32Array::New(env, static_cast<size_t>(tokens));
-  auto arrays = std::make_shared<TopLogitArrays>();
-  arrays->out = {top, const_cast<int32_t*>(ids.Data()), const_cast<float*>(values.Data()),
-                 const_cast<float*>(sums.Data())};
-  arrays->ids = Napi::Persistent(Napi::Object(env, ids));
-  arrays->values = Napi::Persistent(Napi::Object(env, values));
-  arrays->log_sum_exp = Napi::Persistent(Napi::Object(env, sums));
-  return arrays;
 }
 
 }  // namespace
@@ -188,22 +169,14 @@ Napi::Value NativeTrainer::top_logits(const Napi::CallbackInfo& info) {
     const Napi::Env env = inner.Env();
     const int64_t vocab = open_trainer(env).config().model.spec.vocab_size;
     auto batch = std::make_shared<OwnedBatch>(batch_of(inner, 0));
-    const double top = inner[1].IsNumber() ? inner[1].As<Napi::Number>().DoubleValue() : -1;
-    if (!(top >= 1 && top <= static_cast<double>(vocab)) || top != std::floor(top))
-      throw to_js_error(env, Status("ERR_ARGUMENT", format_text("top: expected 1 to %lld, the vocabulary, found %g",
-                                                                static_cast<long long>(vocab), top)));
-    const auto arrays = top_logit_arrays(env, batch->view.token_count(), static_cast<int64_t>(top));
-    auto work = [trainer = trainer_, loaded = load_status_, batch, out = arrays->out] {
+    const int64_t top = top_argument(env, inner[1], vocab);
+    const TopLogitArrays arrays(env, batch->view.token_count(), top);
+    const TopLogits out{top, arrays.ids, arrays.values, arrays.log_sum_exp};
+    auto work = [trainer = trainer_, loaded = load_status_, batch, out] {
       ESP_RETURN_IF_ERROR(*loaded);
       return trainer->top_logits(view_of(*batch), out);
     };
-    return thread_->run(work, [arrays](Napi::Env env) -> Napi::Value {
-      Napi::Object out = Napi::Object::New(env);
-      out.Set("ids", arrays->ids.Value());
-      out.Set("values", arrays->values.Value());
-      out.Set("logSumExp", arrays->log_sum_exp.Value());
-      return out;
-    });
+    return thread_->run(work, [arrays](Napi::Env env) -> Napi::Value { return arrays.object(env); });
   });
 }
 

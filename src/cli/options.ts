@@ -22,6 +22,15 @@ export function realNumber(text: string): number {
   return value;
 }
 
+/** "20GB", "1.5 TB", "800000000": bytes, powers of ten. */
+export function byteSize(text: string): number {
+  const [, number, unit = ""] = /^\s*(\d+(?:\.\d+)?)\s*([kMGT]?)B?\s*$/i.exec(text) ?? [];
+  const power = { "": 0, K: 3, M: 6, G: 9, T: 12 }[unit.toUpperCase()];
+  const bytes = Number(number) * 10 ** (power ?? NaN);
+  if (Number.isFinite(bytes)) return Math.floor(bytes);
+  throw new InvalidArgumentError("expected a size such as 20GB.");
+}
+
 /** "128,512" */
 export function numberList(text: string): number[] {
   return text.split(",").map(positiveNumber);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** How a recipe's run is told: a line as a step begins and ends, and in between what its verb tells. */
 import { summaryOf, type CompressProgress } from "../recipe/index.js";
+import { showDistilling } from "./commands/distill.js";
 import { showImportance } from "./commands/importance.js";
 import { showTraining } from "./commands/train.js";
 import { formatCount } from "./format.js";
@@ -30,11 +31,14 @@ export function showRecipe(context: CommandContext): (progress: CompressProgress
 function stepShower(context: CommandContext): (progress: StepProgress) => void {
   const { progress } = context;
   const training = showTraining(context);
+  const distilling = showDistilling(context);
   const importance = showImportance(context);
   return (told) => {
     switch (told.verb) {
       case "train":
         return training(told.event);
+      case "distill":
+        return distilling(told.event);
       case "importance":
         return importance(told.event);
       case "pull":

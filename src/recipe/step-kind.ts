@@ -6,6 +6,7 @@ import type { z } from "zod";
 import type { BenchProgress } from "../bench/index.js";
 import type { ExportProgress } from "../checkpoint/index.js";
 import type { TokenizeProgress } from "../data/index.js";
+import type { DistillProgress } from "../distill/index.js";
 import type { BuildProgress } from "../engine/index.js";
 import type { PerplexityProgress, TaskProgress } from "../evaluate/index.js";
 import type { ImportanceProgress } from "../importance/index.js";
@@ -17,6 +18,7 @@ export type StepEvent =
   | { verb: "pull"; event: PullProgress }
   | { verb: "tokenize"; event: TokenizeProgress }
   | { verb: "train"; event: TrainProgress }
+  | { verb: "distill"; event: DistillProgress }
   | { verb: "importance"; event: ImportanceProgress }
   | { verb: "prune"; event: ExportProgress }
   | { verb: "build"; event: BuildProgress }

@@ -173,6 +173,7 @@ const FREE = [
   "data",
   "maxBadLines",
   "teacher",
+  "teacherLogits",
   "out",
   "saveInterval",
   "saveTopK",

@@ -11,6 +11,7 @@ import type { RunLog, StepMetrics } from "./run-log.js";
 import type { RunProgress } from "./run-state.js";
 import { sequencesPerRank, type Ranks } from "./ranks.js";
 import { learningRate } from "./schedule.js";
+import { validationSamples } from "./teacher-logits/index.js";
 
 /** A split as the loop sees it: samples in training order. */
 export interface TrainingSplit {
@@ -138,7 +139,7 @@ async function applyUpdate({ options, trainer }: Loop, tokens: number, rate: num
 /** Average loss over the first `limitValBatches` global batches of the validation split, always the same. */
 async function validate(loop: Loop): Promise<Partial<ValidationMetrics>> {
   const { options, trainer, ranks, data, progress } = loop;
-  const total = Math.min(data.validation?.length ?? 0, options.limitValBatches * options.globalBatch);
+  const total = validationSamples(options, data);
   if (data.validation === null || total === 0) return {};
   const sums = LossSums.of(loop.losses);
   const stride = options.microBatch * ranks.size;

@@ -33,6 +33,8 @@ const namesOf = <Name extends string>(kinds: Record<Name, string>): Name[] => Ob
 export const lossFields = {
   /** Model that is learned from. */
   teacher: z.string().min(1).optional(),
+  /** Instead of a teacher: a directory of its largest logits, as `distill --cache-teacher` makes it. */
+  teacherLogits: z.string().min(1).optional(),
   /** Weight of the cross-entropy with the data. Default: 1, with a teacher 0. */
   ceWeight: notNegative.optional(),
   /** How the logits are compared with the teacher's. Default: kl. */
@@ -42,7 +44,7 @@ export const lossFields = {
   temperature: z.number().positive().default(1),
   /** The logits' loss is multiplied by the temperature squared, as in Hinton et al. 2015 (arXiv 1503.02531). */
   temperatureSquared: z.boolean().default(false),
-  /** The teacher's largest logits compared; 0: all. */
+  /** The teacher's largest logits compared; 0: all, of teacherLogits all that are there. */
   topK: z.number().int().min(0).default(0),
   /** jsd: the teacher's part of the mixture. Default: 0.5. */
   jsdBeta: notNegative.max(1).optional(),
@@ -73,14 +75,15 @@ const MFT_THRESHOLD = 0.2;
 /** Defaults that depend on other options; what belongs to a loss that is not asked for stays undefined. */
 export function resolveLossOptions<T extends LossOptions>(given: T): T & ResolvedLossOptions {
   checkLossOptions(given);
-  const { teacher, intermediateLoss } = given;
+  const { intermediateLoss } = given;
   const kdLoss = given.kdLoss ?? lossDefaults.kdLoss;
+  const taught = isTaught(given);
   return {
     ...given,
-    ceWeight: given.ceWeight ?? (teacher === undefined ? 1 : 0),
-    ...(teacher === undefined ? {} : { kdLoss }),
-    ...(teacher === undefined || kdLoss !== "jsd" ? {} : { jsdBeta: given.jsdBeta ?? 0.5 }),
-    ...(teacher === undefined || kdLoss !== "mft" ? {} : { mftThreshold: given.mftThreshold ?? MFT_THRESHOLD }),
+    ceWeight: given.ceWeight ?? (taught ? 0 : 1),
+    ...(taught ? { kdLoss } : {}),
+    ...(taught && kdLoss === "jsd" ? { jsdBeta: given.jsdBeta ?? 0.5 } : {}),
+    ...(taught && kdLoss === "mft" ? { mftThreshold: given.mftThreshold ?? MFT_THRESHOLD } : {}),
     ...(intermediateLoss === undefined
       ? {}
       : {
@@ -90,13 +93,16 @@ export function resolveLossOptions<T extends LossOptions>(given: T): T & Resolve
   };
 }
 
+const isTaught = ({ teacher, teacherLogits }: LossOptions): boolean => (teacher ?? teacherLogits) !== undefined;
+
 function refuse(message: string): never {
   throw new EspalierError("ERR_ARGUMENT", `train: ${message}`);
 }
 
 function checkLossOptions(options: LossOptions): void {
-  const { teacher, ceWeight, kdLoss = lossDefaults.kdLoss, kdWeight, temperatureSquared, jsdBeta } = options;
-  if (teacher === undefined) return checkWithoutTeacher(options);
+  if (!isTaught(options)) return checkWithoutTeacher(options);
+  checkTeacherLogits(options);
+  const { ceWeight, kdLoss = lossDefaults.kdLoss, kdWeight, temperatureSquared, jsdBeta } = options;
   if (kdLoss !== "jsd" && jsdBeta !== undefined) refuse(`jsdBeta: only kdLoss jsd has it, found kdLoss ${kdLoss}`);
   if (kdLoss !== "mft" && options.mftThreshold !== undefined)
     refuse(`mftThreshold: only kdLoss mft has it, found kdLoss ${kdLoss}`);
@@ -112,6 +118,15 @@ function checkLossOptions(options: LossOptions): void {
     refuse("kdWeight, ceWeight, intermediateWeight: expected one of them above 0, found 0, 0 and 0");
   else if (ofLogits === 0 && intermediateBalance === "dynamic")
     refuse("intermediateBalance: dynamic scales to the logits' loss, but kdWeight and ceWeight are 0; expected static");
+}
+
+function checkTeacherLogits({ teacher, teacherLogits, kdLoss, intermediateLoss }: LossOptions): void {
+  if (teacherLogits === undefined) return;
+  if (teacher !== undefined) refuse("teacher, teacherLogits: expected one of them, found both");
+  if (intermediateLoss !== undefined)
+    refuse("intermediateLoss: cached logits have no hidden states; expected a teacher, or the logits' loss alone");
+  if (kdLoss === "mft")
+    refuse("kdLoss: mft needs all of the teacher's logits, the cache has the largest; use a teacher");
 }
 
 function checkWithoutTeacher({ ceWeight, kdLoss, temperatureSquared, ...options }: LossOptions): void {
@@ -132,6 +147,13 @@ function checkWithoutTeacher({ ceWeight, kdLoss, temperatureSquared, ...options 
 export function lossTerms(options: ResolvedLossOptions, model: ModelSpec, teacher: ModelSpec | null): LossTerm[] {
   const data: LossTerm = { kind: "cross_entropy", weight: options.ceWeight };
   return teacher === null ? [data] : [data, logitTerm(options), ...hiddenTerms(options, model, teacher)];
+}
+
+/** Those over the cached logits of a teacher, `cached` of each token. ERR_ARGUMENT: more are asked for. */
+export function cachedLossTerms(options: ResolvedLossOptions, cached: number): LossTerm[] {
+  const { ceWeight, topK } = options;
+  if (topK > cached) refuse(`topK: expected at most the ${cached} logits that the cache has, found ${topK}`);
+  return [{ kind: "cross_entropy", weight: ceWeight }, logitTerm({ ...options, topK: topK === 0 ? cached : topK })];
 }
 
 function logitTerm(options: ResolvedLossOptions): LossTerm {

@@ -68,7 +68,10 @@ export async function openTeacher(
 }
 
 /** ERR_ARGUMENT: sequences longer than the model has positions. */
-export function checkLength({ spec, path }: Checkpoint, { seqLength }: ResolvedTrainOptions): void {
+export function checkLength(
+  { spec, path }: Pick<Checkpoint, "spec" | "path">,
+  { seqLength }: ResolvedTrainOptions,
+): void {
   if (seqLength > spec.maxPositions)
     throw new EspalierError(
       "ERR_ARGUMENT",

@@ -7,6 +7,7 @@ import { binding } from "../binding.js";
 import type { Checkpoint } from "../checkpoint/index.js";
 import { isConversations, openChatDataset, openGptDataset, type ChatDatasetSplits } from "../data/index.js";
 import { EspalierError } from "../errors.js";
+import type { ModelSpec } from "../model/spec.js";
 import { tokenizerFingerprint, type TokenizerSource } from "../tokenizer/index.js";
 import type { ResolvedTrainOptions } from "./config.js";
 import type { TrainingData } from "./loop.js";
@@ -25,11 +26,14 @@ export type DataProgress =
 
 type LeftOut = Pick<ChatDatasetSplits, "badLines" | "badLineExamples" | "truncated" | "dropped">;
 
+/** What data must fit. */
+export type DataModel = Pick<Checkpoint, "tokenizerFiles"> & { readonly spec: Pick<ModelSpec, "vocabSize"> };
+
 export interface TrainParts {
   /** Default: this process alone. */
   joinRanks?: () => Ranks;
   createTrainer: (config: TrainerConfig) => NativeTrainer;
-  openData: (options: ResolvedTrainOptions, model: Checkpoint, hooks: DataHooks) => Promise<TrainingData>;
+  openData: (options: ResolvedTrainOptions, model: DataModel, hooks: DataHooks) => Promise<TrainingData>;
 }
 
 export const defaultParts: TrainParts = {
@@ -74,7 +78,7 @@ export const defaultParts: TrainParts = {
 };
 
 /** null when the model has no tokenizer. */
-export function tokenizerOf({ tokenizerFiles }: Checkpoint): TokenizerSource | null {
+export function tokenizerOf({ tokenizerFiles }: Pick<Checkpoint, "tokenizerFiles">): TokenizerSource | null {
   const { gguf, tokenizerJson } = tokenizerFiles;
   if (tokenizerJson !== undefined) return { directory: dirname(tokenizerJson) };
   return gguf?.["tokenizer.ggml.model"] === undefined ? null : { gguf };

@@ -20,6 +20,7 @@ const FACTS: readonly [string, string][] = [
   ["model", "Model"],
   ["config", "New model"],
   ["teacher", "Teacher"],
+  ["teacherLogits", "Teacher's logits"],
   ["kdLoss", "Logits loss"],
   ["temperature", "Temperature"],
   ["intermediateLoss", "Intermediate loss"],

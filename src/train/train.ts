@@ -20,7 +20,6 @@ import {
 } from "./checkpoint-files.js";
 import { boundOptions, resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./config.js";
 import { runSteps, type LoopEvent, type TrainingData } from "./loop.js";
-import { lossTerms } from "./losses.js";
 import { checkLength, openModelSource, openTeacher, sourceName, type ModelSource } from "./model-source.js";
 import type { NativeTrainer } from "./native-trainer.js";
 import { defaultParts, type DataProgress, type TrainParts } from "./parts.js";
@@ -36,6 +35,8 @@ import {
   type RunIdentity,
   type RunProgress,
 } from "./run-state.js";
+import { withCachedTeacher, type TeacherLogits } from "./teacher-logits/index.js";
+import { lossesOf } from "./teaching.js";
 import { checkTrainerMemory, trainerConfig, type TrainerInputs } from "./trainer-config.js";
 
 export type TrainProgress =
@@ -99,24 +100,25 @@ export async function trainWith(given: TrainOptions, hooks: TrainHooks, parts: T
   const teacher = options.teacher === undefined ? null : await openTeacher(options.teacher, source, options);
   await using _teacher = teacher?.checkpoint ?? null;
   checkLength(source.checkpoint, options);
-  const losses = lossTerms(options, source.checkpoint.spec, teacher?.checkpoint.spec ?? null);
-  const data = await parts.openData(options, source.checkpoint, isLead(ranks) ? hooks : quiet(hooks));
+  const { losses, cached, teacherTop } = await lossesOf(options, source, teacher);
+  const plain = await parts.openData(options, source.checkpoint, isLead(ranks) ? hooks : quiet(hooks));
   try {
-    const identity = { ...identityOf(options, source, teacher, data), worldSize: ranks.size };
-    const run = { options, hooks, parts, ranks, source, teacher, losses, data, identity };
+    const data = cached === null ? plain : await withCachedTeacher(plain, cached, options, source, teacherTop);
+    const identity = { ...identityOf(options, source, teacher ?? cached, data), worldSize: ranks.size };
+    const run = { options, hooks, parts, ranks, source, teacher, cached, teacherTop, losses, data, identity };
     if (!isLead(ranks)) return await followIn({ ...run, hooks: quiet(hooks), paths: runPaths(options.out) });
     return await withRunDirectory(options, hooks.signal, (paths) => runIn({ ...run, paths }));
   } catch (error) {
     throw toEspalierError(error);
   } finally {
-    await data.close();
+    await plain.close();
   }
 }
 
 function identityOf(
   options: ResolvedTrainOptions,
   source: ModelSource,
-  teacher: ModelSource | null,
+  teacher: Pick<ModelSource, "fingerprint"> | null,
   data: TrainingData,
 ): RunIdentity {
   return {
@@ -134,6 +136,7 @@ interface Run extends TrainerInputs {
   parts: TrainParts;
   data: TrainingData;
   identity: RunIdentity;
+  cached: TeacherLogits | null;
   paths: RunPaths;
 }
 
@@ -240,7 +243,10 @@ async function restore(run: Run, trainer: NativeTrainer): Promise<CheckpointStat
 }
 
 /** RUN/model, from the last checkpoint. */
-async function writeModel({ options, source, teacher, data, paths }: Run, progress: RunProgress): Promise<void> {
+async function writeModel(
+  { options, source, teacher, cached, data, paths }: Run,
+  progress: RunProgress,
+): Promise<void> {
   const [last] = await listCheckpoints(paths.checkpoints);
   await using checkpoint = await openWhole(last?.path ?? "");
   const { fingerprint, isNew, checkpoint: parent } = source;
@@ -250,6 +256,7 @@ async function writeModel({ options, source, teacher, data, paths }: Run, progre
     options: { ...boundOptions(options), dtype: options.dtype },
     parent: isNew ? null : { name: sourceName(source), format: parent.format, fingerprint },
     ...(teacher === null ? {} : { teacher: { name: sourceName(teacher), fingerprint: teacher.fingerprint } }),
+    ...(cached === null ? {} : { teacher: cached.lineage() }),
     data: data.fingerprint,
     metrics: {
       steps: progress.step,

@@ -14,14 +14,17 @@ export interface TrainerInputs {
   ranks: Ranks;
   source: ModelSource;
   teacher: ModelSource | null;
+  /** Logits of a cached teacher that batches bring for each token; 0: none. */
+  teacherTop: number;
   losses: readonly LossTerm[];
 }
 
-export function trainerConfig({ options, ranks, source, teacher, losses }: TrainerInputs): TrainerConfig {
+export function trainerConfig({ options, ranks, source, teacher, teacherTop, losses }: TrainerInputs): TrainerConfig {
   const { loraRank, loraAlpha, loraTargets } = options;
   return {
     model: trainerModel(source.checkpoint),
     ...(teacher === null ? {} : { teacher: trainerModel(teacher.checkpoint) }),
+    ...(teacherTop === 0 ? {} : { teacherTop }),
     losses,
     maxSequences: options.microBatch,
     sequenceLength: options.seqLength,

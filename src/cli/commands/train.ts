@@ -62,6 +62,7 @@ const flags: readonly Flag[] = [
   ["--lora-targets <roles>", "layers that get them (default: q_proj,k_proj,v_proj,o_proj)", names],
   ["--freeze <pattern>", "leave weights of this name as they are; * stands for any characters (repeatable)", collect],
   ["--teacher <model>", "model that is learned from"],
+  ["--teacher-logits <dir>", "instead of a teacher: its largest logits, as `distill --cache-teacher` keeps them"],
   ["--ce-weight <x>", "weight of the cross-entropy with the data (default: 1; with a teacher 0)", realNumber],
   [
     "--kd-loss <kind>",
@@ -72,7 +73,7 @@ const flags: readonly Flag[] = [
   ["--temperature-squared", "multiply the logits' loss by the temperature squared"],
   ["--jsd-beta <x>", "the teacher's part of jsd's mixture (default: 0.5)", realNumber],
   ["--mft-threshold <x>", "how far the label leads in mft's corrected teacher (default: 0.2)", realNumber],
-  ["--top-k <n>", "the teacher's largest logits compared; 0: all (default: 0)", wholeNumber],
+  ["--top-k <n>", "the teacher's largest logits compared; 0: all that there are (default: 0)", wholeNumber],
   ["--intermediate-loss <kind>", "of hidden states: mse, cosine or squarehead; widths that differ get a projection"],
   ["--intermediate-weight <x>", "its weight (default: 1)", realNumber],
   ["--intermediate-balance <kind>", "dynamic: scaled to the logits' loss; or static (default: dynamic)"],
@@ -192,7 +193,7 @@ export function trainingSummary(result: TrainResult): string {
 }
 
 /** 3 h 05 min, 12 min 07 s, 9 s */
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   const whole = Math.round(seconds);
   const two = (value: number): string => String(value).padStart(2, "0");
   if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`;

@@ -20,7 +20,7 @@ export const distillStep = stepKind({
   run: async (options, { signal, onProgress }) => {
     const result = await distill(options, {
       ...(signal === undefined ? {} : { signal }),
-      onProgress: (event) => onProgress({ verb: "train", event }),
+      onProgress: (event) => onProgress({ verb: "distill", event }),
     });
     return { product: result.model, outcome: result };
   },

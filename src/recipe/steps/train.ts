@@ -10,7 +10,7 @@ const RUNNERS = new Set(["out", "resume", "overwrite"]);
 export const trainStep = stepKind({
   verb: "train",
   options: trainOptionNames.filter((name) => !RUNNERS.has(name)),
-  paths: ["model", "config", "tokenizer", "data", "teacher"],
+  paths: ["model", "config", "tokenizer", "data", "teacher", "teacherLogits"],
   resumesInPlace: true,
   product: (directory) => join(directory, "model"),
   parse: (given, directory) => {

@@ -94,7 +94,7 @@ describe("compress", () => {
     const hooks = {
       signal: stop.signal,
       onProgress: (told: CompressProgress): void => {
-        if (told.kind !== "step" || told.verb !== "train") return;
+        if (told.kind !== "step" || told.verb !== "distill") return;
         if (told.event.kind === "step" && told.event.step === 5) stop.abort();
       },
     };
