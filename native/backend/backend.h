@@ -19,7 +19,7 @@
 namespace espalier {
 
 // Raised whenever this table or an argument struct changes; a shared object of another version is refused.
-constexpr uint32_t kBackendApiVersion = 1;
+constexpr uint32_t kBackendApiVersion = 2;
 
 enum class BackendOp : int32_t {
   kEmbedding,
@@ -71,6 +71,8 @@ struct Backend {
   void (*release)(void* device, void* memory, size_t bytes);
   int32_t (*upload)(void* device, void* to, const void* from, size_t bytes, BackendError* error);
   int32_t (*download)(void* device, void* to, const void* from, size_t bytes, BackendError* error);
+  // Within the device's memory.
+  int32_t (*copy)(void* device, void* to, const void* from, size_t bytes, BackendError* error);
   int32_t (*synchronize)(void* device, BackendError* error);
 
   // Ops: argument structs of kernels/<op>/, pointers in device memory, results ordered as issued.

@@ -80,13 +80,7 @@ bool Scheduler::try_admit(Request& request, Clock::time_point handed_in) {
   auto sequence = std::make_unique<Sequence>();
   // Keys of a sequence under length-dependent rotary scaling fit no other sequence.
   const bool shares = request.reuse_prefix && !decoder_->rope().depends_on_length(limit);
-  if (shares) sequence->chain = pages_.match_prefix(request.prompt.data(), rowless_tokens(request), &sequence->pages);
-  const int64_t held = static_cast<int64_t>(sequence->pages.size());
-  if (!pages_.allocate(KvPages::pages_for(limit) - held, &sequence->pages)) {
-    pages_.release(sequence->pages);
-    return false;
-  }
-  sequence->computed = sequence->published = sequence->reused = held * kKvPageTokens;
+  if (!take_pages(*sequence, request, shares ? rowless_tokens(request) : 0, limit)) return false;
   sequence->limit = limit;
   sequence->handed_in = handed_in;
   sequence->tokens = request.prompt;
@@ -94,6 +88,27 @@ bool Scheduler::try_admit(Request& request, Clock::time_point handed_in) {
   sequence->request = std::move(request);
   sequence->request.reuse_prefix = shares;
   active_.push_back(std::move(sequence));
+  return true;
+}
+
+// Pages for `limit` tokens, with what the cache has of the prompt's first `reusable`. False: there are not enough.
+bool Scheduler::take_pages(Sequence& sequence, const Request& request, int64_t reusable, int64_t limit) {
+  sequence.chain = pages_.match_prefix(request.prompt.data(), reusable, &sequence.pages);
+  const int64_t held = static_cast<int64_t>(sequence.pages.size());
+  const int64_t found = held * kKvPageTokens;
+  const KvPages::CommonPage common =
+      pages_.find_common(sequence.chain, request.prompt.data() + found, reusable - found);
+  if (common.page >= 0) pages_.hold(common.page);  // or its room might be what is allocated
+  const bool enough = pages_.allocate(KvPages::pages_for(limit) - held, &sequence.pages);
+  const bool copied = enough && common.page >= 0 &&
+                      decoder_->copy_page(pool_, common.page, sequence.pages[static_cast<size_t>(held)]).is_ok();
+  if (common.page >= 0) pages_.release({common.page});
+  if (!enough) {
+    pages_.release(sequence.pages);
+    return false;
+  }
+  sequence.published = found;
+  sequence.computed = sequence.reused = sequence.published + (copied ? common.tokens : 0);
   return true;
 }
 
@@ -246,6 +261,14 @@ void Scheduler::publish_pages(Sequence& sequence) {
                                     sequence.tokens.data() + sequence.published);
 }
 
+// The page that is not full: nothing is written to it any more.
+void Scheduler::publish_rest(const Sequence& sequence) {
+  const int64_t count = sequence.computed - sequence.published;
+  if (!sequence.request.reuse_prefix || count <= 0) return;
+  pages_.publish_part(sequence.pages[static_cast<size_t>(sequence.published / kKvPageTokens)], sequence.chain,
+                      sequence.tokens.data() + sequence.published, count);
+}
+
 void Scheduler::finish(Sequence& sequence, FinishReason reason) {
   if (sequence.finished) return;
   sequence.finished = true;
@@ -263,8 +286,11 @@ void Scheduler::fail(Sequence& sequence, const Status& status) {
 }
 
 void Scheduler::remove_finished() {
-  for (auto& sequence : active_)
-    if (sequence->finished) pages_.release(sequence->pages);
+  for (auto& sequence : active_) {
+    if (!sequence->finished) continue;
+    publish_rest(*sequence);
+    pages_.release(sequence->pages);
+  }
   std::erase_if(active_, [](const std::unique_ptr<Sequence>& sequence) { return sequence->finished; });
 }
 

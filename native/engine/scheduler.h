@@ -78,7 +78,9 @@ class Scheduler {
   Status sample_next(Sequence& sequence, float* logits);
   Status collect_rows(const Part& part);
   Status rows_logits(const int64_t* rows, int64_t count, float** out);
+  bool take_pages(Sequence& sequence, const Request& request, int64_t reusable, int64_t limit);
   void publish_pages(Sequence& sequence);
+  void publish_rest(const Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason);
   void fail(Sequence& sequence, const Status& status);
   void remove_finished();

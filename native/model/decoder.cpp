@@ -38,6 +38,12 @@ KvCacheView Decoder::cache_of_layer(const KvCachePool& pool, int64_t layer) cons
   return {keys, keys + pool.value_offset_bytes, pool.page_stride_bytes, spec_.num_kv_heads, spec_.head_dim, pool.dtype};
 }
 
+Status Decoder::copy_page(const KvCachePool& pool, int32_t from, int32_t to) {
+  const auto address = [&](int32_t page) { return static_cast<void*>(pool.base + page * pool.page_stride_bytes); };
+  return call(backend_->copy, device_, address(to), static_cast<const void*>(address(from)),
+              static_cast<size_t>(pool.page_stride_bytes));
+}
+
 size_t Decoder::op_workspace(const std::vector<StepSequence>& step, int64_t tokens, const KvCachePool& pool) const {
   size_t bytes = 64;
   const auto want = [&](size_t wanted) { bytes = std::max(bytes, wanted); };

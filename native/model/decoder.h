@@ -65,6 +65,8 @@ class Decoder {
 
   // Runs all layers over the step's tokens and appends their keys and values. ERR_CANCELLED when *stop turns true
   // between layers: the cache then holds part of the step, which the caller must not count.
+  // What one page holds of all layers, into another page. Not while a step runs.
+  Status copy_page(const KvCachePool& pool, int32_t from, int32_t to);
   Status forward(const std::vector<StepSequence>& step, const KvCachePool& pool, const std::atomic<bool>* stop);
 
   // Logits of `count` tokens of the last forward, by their row in the flattened step: out [count, vocab] f32.

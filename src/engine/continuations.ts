@@ -13,13 +13,12 @@ export interface ContinuationEngine {
   score(ids: ArrayLike<number>, options: ScoreOptions & { from: number }): Promise<Float64Array>;
 }
 
-/** Tokens of a page of the engine's cache: what shorter contexts have in common is not kept. */
-const PAGE_TOKENS = 32;
+/** Shorter contexts are computed for every continuation: waiting for the first one costs more. */
+const WORTH_SHARING = 8;
 
 /**
- * Log-probabilities of every token of each continuation. The context is computed once as far as it fills pages of the
- * cache: the first continuation goes ahead, the others find the pages. Continuations of one token are all read off the
- * same logits.
+ * Log-probabilities of every token of each continuation. The context is computed once: the first continuation goes ahead,
+ * the others find it in the cache. Continuations of one token are all read off the same logits.
  */
 export async function scoreContinuations(
   engine: ContinuationEngine,
@@ -27,7 +26,7 @@ export async function scoreContinuations(
   continuations: readonly ArrayLike<number>[],
   { signal }: { signal?: AbortSignal },
 ): Promise<Float64Array[]> {
-  const options = { reusePrefix: context.length > PAGE_TOKENS, ...(signal === undefined ? {} : { signal }) };
+  const options = { reusePrefix: context.length > WORTH_SHARING, ...(signal === undefined ? {} : { signal }) };
   let ahead: Promise<unknown> | null = null;
   const goAhead = <T>(start: () => Promise<T>): Promise<T> => {
     if (options.reusePrefix && ahead !== null) return ahead.then(start);

@@ -110,6 +110,7 @@ const Backend kTable = {
     .release = release,
     .upload = copy,
     .download = copy,
+    .copy = copy,
     .synchronize = synchronize,
     .matmul_workspace_size = matmul_space,
     .matmul_swiglu_workspace_size = matmul_swiglu_space,

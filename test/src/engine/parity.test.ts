@@ -153,10 +153,19 @@ describe("grouping does not change results", () => {
         engine.request({ kind, prompt, ...options }, (event) => event.kind === "done" && resolve(event.reusedTokens));
       });
     expect(await reused("score", { scoreFrom: 64 })).toBe(0);
-    expect(await reused("score", { scoreFrom: 64 })).toBe(32); // whole pages of the 63 ids before
+    expect(await reused("score", { scoreFrom: 64 })).toBe(63); // a page, and what the next one has in common
     expect(await reused("score", { scoreFrom: 65 })).toBe(64);
+    expect(await reused("score", { scoreFrom: 35 })).toBe(32); // two tokens are not worth a copy
+    const other = Int32Array.from(prompt.slice(0, 50));
+    other[45] = (prompt[45]! + 1) % 61;
+    const partly = new Promise((resolve) => {
+      engine.request({ kind: "score", prompt: other, scoreFrom: 49 }, (event) => {
+        if (event.kind === "done") resolve(event.reusedTokens);
+      });
+    });
+    expect(await partly).toBe(45);
     expect(await reused("score", {})).toBe(0);
-    expect(await reused("logits", {})).toBe(96);
+    expect(await reused("logits", {})).toBe(96); // of 99, three are not worth a copy
     expect(await reused("logits", { allLogits: true })).toBe(0);
     expect(await reused("logits", { reusePrefix: false })).toBe(0);
   });
