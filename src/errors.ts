@@ -326,6 +326,10 @@ export const errorTable = {
     meaning: "A safetensors file describes a tensor that cannot be: its dtype, shape or offsets are wrong.",
     hint: "Download the file again; the message names the tensor.",
   },
+  ERR_SEARCH_RESUME: {
+    meaning: "A search was begun with another model or other options, or its notes are damaged.",
+    hint: "Give the same options, another --out, or remove the directory OUT.search.",
+  },
   ERR_SESSION_BUSY: {
     meaning: "The session is still answering.",
     hint: "Await the answer's result() first.",

@@ -89,6 +89,15 @@ export {
 } from "./prune/index.js";
 export { pull, type PullOptions, type PullProgress, type PullResult } from "./pull/index.js";
 export { renderReport, renderTrainingReport, writeReport, type ReportData } from "./report/index.js";
+export {
+  searchPrune,
+  type LightSearchOptions,
+  type RankedCandidate,
+  type SearchHooks,
+  type SearchOptions,
+  type SearchProgress,
+  type SearchResult,
+} from "./search/index.js";
 export { loadTokenizer, type ChatMessage, type Tokenizer } from "./tokenizer/index.js";
 export {
   readTrainRecipe,

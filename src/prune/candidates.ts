@@ -17,9 +17,9 @@ export interface Candidate extends Shape {
   /** Product over the axes of the part of the scores that stays, 0..1; null without scores. */
   keptImportance: number | null;
   /** With targetMemory: weights, and keys and values of the budget's batch and context. */
-  memoryBytes?: number;
+  memoryBytes?: number | undefined;
   /** With targetLatency: milliseconds of a decode token, measured on this machine with random weights. */
-  latencyMs?: number;
+  latencyMs?: number | undefined;
 }
 
 /** Shapes that are measured at most, and that suffice once they meet the budget. */

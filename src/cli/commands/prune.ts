@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** espalier prune: a smaller model out of a larger one. */
 import type { Command } from "commander";
-import { candidateTable, describePruning, prune, type PruneOptions } from "../../prune/index.js";
-import { formatCount } from "../format.js";
+import { candidateTable, describePruning, prune } from "../../prune/index.js";
+import { rankingTable, searchPrune, type SearchOptions } from "../../search/index.js";
 import { realNumber, wholeNumber } from "../options.js";
-import { action } from "../run-command.js";
+import { action, type CommandContext, type CommandResult } from "../run-command.js";
+import { addSearchFlags, measuredText, showSearch, takeSearchOptions } from "../search-flags.js";
 
 /** Numbers as numbers; "50%" and what the schema refuses as text. */
 const size = (text: string): number | string => (/^\d+$/.test(text) ? Number(text) : text);
@@ -71,22 +72,31 @@ export function register(program: Command): void {
   for (const [flag, help, parse] of flags)
     if (parse === undefined) command.option(flag, help);
     else command.option(flag, help, parse);
+  addSearchFlags(command);
   command.addHelpText(
     "after",
     "\nExample:\n  espalier prune SmolLM2-135M --importance scores --ffn 50% --hidden 432 --out pruned\n" +
       "  espalier prune Llama-3.1-8B --drop-layers 16-31 --out depth-4b\n" +
       "  espalier prune --config-only Llama-3.1-8B/config.json --ffn 9216 --hidden 3072 --dry-run\n" +
-      "  espalier prune SmolLM2-135M --importance scores --target-memory 150MB --dtype bf16 --out pruned",
+      "  espalier prune SmolLM2-135M --importance scores --target-memory 150MB --dtype bf16 --out pruned\n" +
+      "  espalier prune SmolLM2-135M --importance scores --target-params 50% --search-steps 300 --data corpus --out pruned\n" +
+      "\nA search that was stopped goes on when the same command is given again.",
   );
   action(command, async (context, model: string | undefined, given: Record<string, unknown>) => {
     const { json: _json, ...options } = given;
-    const result = await prune({ ...(model === undefined ? {} : { model }), ...options } as PruneOptions, {
+    const { search, rest } = takeSearchOptions({ ...(model === undefined ? {} : { model }), ...options });
+    if (search !== null) return runSearch(context, { ...rest, search } as SearchOptions);
+    const result = await prune(rest, {
       signal: context.signal,
-      onMeasured: ({ parameters, latencyMs = NaN }) =>
-        context.progress.say(`measured: ${formatCount(parameters)} parameters take ${latencyMs.toFixed(3)} ms a token`),
+      onMeasured: (measured) => context.progress.say(measuredText(measured)),
       onProgress: ({ bytesDone, bytesTotal }) => context.progress.update("writing", bytesDone, bytesTotal),
     });
     const listed = options["listCandidates"] === true ? candidateTable(result.candidates ?? []) : "";
     return { json: result, text: listed === "" ? describePruning(result) : listed };
   });
+}
+
+async function runSearch(context: CommandContext, options: SearchOptions): Promise<CommandResult> {
+  const result = await searchPrune(options, { signal: context.signal, onProgress: showSearch(context) });
+  return { json: result, text: `${rankingTable(result)}\n${describePruning(result)}` };
 }
