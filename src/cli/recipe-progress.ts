@@ -6,6 +6,7 @@ import { showImportance } from "./commands/importance.js";
 import { showTraining } from "./commands/train.js";
 import { formatCount } from "./format.js";
 import type { CommandContext } from "./run-command.js";
+import { showSearch } from "./search-flags.js";
 
 type StepProgress = Extract<CompressProgress, { kind: "step" }>;
 
@@ -33,6 +34,7 @@ function stepShower(context: CommandContext): (progress: StepProgress) => void {
   const training = showTraining(context);
   const distilling = showDistilling(context);
   const importance = showImportance(context);
+  const search = showSearch(context);
   return (told) => {
     switch (told.verb) {
       case "train":
@@ -51,6 +53,8 @@ function stepShower(context: CommandContext): (progress: StepProgress) => void {
           told.event.total,
           `${formatCount(told.event.tokens)} tokens`,
         );
+      case "search":
+        return search(told.event);
       case "prune":
         return progress.update("writing", told.event.bytesDone, told.event.bytesTotal);
       case "build":

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { bundledTeacher, bundledText } from "../bundled.js";
 import { EspalierError } from "../errors.js";
+import { isRecord } from "../json.js";
 import { contentOf, isThere, pathsIn } from "./inputs.js";
 import type { Recipe, RecipeStep } from "./recipe-file.js";
 import { lookupIn, referencesIn, resolveReferences, UnknownReference, type Names } from "./references.js";
@@ -97,14 +98,14 @@ async function planStep(
 }
 
 function usesOf({ options }: RecipeStep, { paths }: StepKind): string[] {
-  return [...new Set(paths.flatMap((name) => referencesIn(options[name])))];
+  return [...new Set(paths.flatMap((name) => referencesIn(valueAt(options, name))))];
 }
 
 /** Contents of the files named; what steps make is known by its key. */
 async function readInputs(kind: StepKind, options: Record<string, unknown>): Promise<Record<string, string>> {
   const contents: Record<string, string> = {};
   for (const name of kind.paths)
-    for (const path of pathsIn(options[name], kind.words)) {
+    for (const path of pathsIn(valueAt(options, name), kind.words)) {
       if (path.startsWith("step:")) continue;
       if (!isThere(path))
         throw new EspalierError(
@@ -114,6 +115,11 @@ async function readInputs(kind: StepKind, options: Record<string, unknown>): Pro
       contents[path] = await contentOf(path);
     }
   return contents;
+}
+
+/** "search.data" */
+function valueAt(options: unknown, name: string): unknown {
+  return name.split(".").reduce((value, key) => (isRecord(value) ? value[key] : undefined), options);
 }
 
 function placeOf({ path }: Recipe, { name, line }: RecipeStep): string {

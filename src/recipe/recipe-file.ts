@@ -84,9 +84,16 @@ function namedOptions(
     if (!known.includes(name))
       throw place.error([...at, key], `unknown${nearestHint(name, known)}: expected one of ${known.join(", ")}`);
     if (name in options) throw place.error([...at, key], `given twice: it is ${name} by another name`);
-    if (value !== null) options[name] = value; // null: not given, as in NeMo's files
+    if (value !== null) options[name] = nestedOptions(verb, name, value); // null: not given, as in NeMo's files
   }
   return options;
+}
+
+/** Their names are checked by the verb. */
+function nestedOptions(verb: string, name: string, value: unknown): unknown {
+  const as = stepKinds.get(verb)?.nested[name];
+  if (as === undefined || !isRecord(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [optionName(as, key), one]));
 }
 
 function checkKeys(

@@ -80,10 +80,13 @@ export class StepStates {
   /** Beside its place, a verb that was killed leaves what is of no use, or what it goes on from with the same options. */
   async #removeLeft(name: string, sameOptions: boolean): Promise<void> {
     const prefix = `.${name}.espalier-`;
+    const isUseless = (entry: string): boolean =>
+      entry.startsWith(prefix)
+        ? !(sameOptions && entry.endsWith("-unfinished"))
+        : !sameOptions && entry.startsWith(`${name}.`); // a search's candidates
     const entries = existsSync(this.#out) ? await readdir(this.#out) : [];
     for (const entry of entries)
-      if (entry.startsWith(prefix) && !(sameOptions && entry.endsWith("-unfinished")))
-        await rm(join(this.#out, entry), { recursive: true, force: true });
+      if (isUseless(entry)) await rm(join(this.#out, entry), { recursive: true, force: true });
   }
 }
 

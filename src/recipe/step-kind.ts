@@ -11,6 +11,7 @@ import type { BuildProgress } from "../engine/index.js";
 import type { PerplexityProgress, TaskProgress } from "../evaluate/index.js";
 import type { ImportanceProgress } from "../importance/index.js";
 import type { PullProgress } from "../pull/index.js";
+import type { SearchProgress } from "../search/index.js";
 import type { TrainProgress } from "../train/index.js";
 
 /** What a verb tells while it runs, as its own command hears it. */
@@ -21,6 +22,7 @@ export type StepEvent =
   | { verb: "distill"; event: DistillProgress }
   | { verb: "importance"; event: ImportanceProgress }
   | { verb: "prune"; event: ExportProgress }
+  | { verb: "search"; event: SearchProgress }
   | { verb: "build"; event: BuildProgress }
   | { verb: "perplexity"; event: PerplexityProgress }
   | { verb: "tasks"; event: TaskProgress }
@@ -44,8 +46,10 @@ export interface StepKind<Options = unknown> {
   verb: string;
   /** Names that a recipe may give; `out` is the runner's. */
   options: readonly string[];
-  /** Those that name files or directories to read. */
+  /** Those that name files or directories to read; "search.data" is one inside another. */
   paths: readonly string[];
+  /** Those that are options of a verb of their own, by its names: { search: "distill" }. */
+  nested: Readonly<Record<string, string>>;
   /** Values of these that are no paths, as importance's "random". */
   words: readonly string[];
   /** Goes on in its directory when it was stopped; others make it whole, or go on beside it. */
@@ -64,6 +68,7 @@ type Given<Options> = Pick<StepKind<Options>, "verb" | "options" | "paths" | "pa
 export function stepKind<Options>(given: Given<Options>): StepKind {
   const row: StepKind<Options> = {
     words: [],
+    nested: {},
     resumesInPlace: false,
     product: (directory) => directory,
     ...given,

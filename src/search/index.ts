@@ -1,4 +1,4 @@
-export type { LightSearchOptions, SearchOptions } from "./config.js";
+export { resolveSearchOptions, type LightSearchOptions, type SearchOptions } from "./config.js";
 export { rankingTable } from "./report.js";
 export {
   searchPrune,

@@ -34,7 +34,15 @@ it("packs the compiled files and little else", () => {
   const [model, rest] = [true, false].map((ofTeacher) =>
     others.filter((path) => path.startsWith("models/teacher/") === ofTeacher),
   );
-  const recipes = ["chain", "minitron-depth", "minitron-iterative", "minitron-width", "nemo-tutorial", "quickstart"];
+  const recipes = [
+    "chain",
+    "minitron-depth",
+    "minitron-iterative",
+    "minitron-search",
+    "minitron-width",
+    "nemo-tutorial",
+    "quickstart",
+  ];
   const examples = recipes.map((name) => `examples/recipes/${name}.yaml`);
   expect(rest).toEqual(["LICENSE", "README.md", ...examples, "index.cjs", "package.json"]);
   const training = ["config.yaml", "curve.html", "make.sh", "recipe.yaml"].map((name) => `training/${name}`);

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 import { prune, pruneOptionNames, resolvePruneOptions, type PruneOptions } from "../../prune/index.js";
 import { EspalierError } from "../../errors.js";
+import { resolveSearchOptions, searchPrune, type SearchOptions } from "../../search/index.js";
 import { stepKind } from "../step-kind.js";
 
 /** Those that only count or list have no place in a recipe. */
 const NOT_HERE = new Set(["out", "configOnly", "dryRun", "listCandidates"]);
 
-/** A smaller model. */
+type Options = PruneOptions | SearchOptions;
+
+/** A smaller model; with `search`, the best of candidates that were distilled for a while. */
 export const pruneStep = stepKind({
   verb: "prune",
-  options: pruneOptionNames.filter((name) => !NOT_HERE.has(name)),
-  paths: ["model", "importance"],
+  options: [...pruneOptionNames.filter((name) => !NOT_HERE.has(name)), "search"],
+  paths: ["model", "importance", "search.data"],
+  nested: { search: "distill" },
   words: ["random", "magnitude"],
-  parse: (given, directory) => {
-    const options = { ...given, dropLayers: layerList(given["dropLayers"]), out: directory } as PruneOptions;
-    if (options.dropLayers === undefined) delete options.dropLayers;
-    resolvePruneOptions(options);
+  parse: (given, directory): Options => {
+    const { dropLayers, ...rest } = given;
+    const layers = layerList(dropLayers);
+    const options = { ...rest, ...(layers === undefined ? {} : { dropLayers: layers }), out: directory } as Options;
+    if ("search" in options) resolveSearchOptions(options);
+    else resolvePruneOptions(options);
     return options;
   },
   run: async (options, { directory, signal, onProgress }) => {
-    const result = await prune(options, {
-      ...(signal === undefined ? {} : { signal }),
-      onProgress: (event) => onProgress({ verb: "prune", event }),
-    });
-    return { product: directory, outcome: result };
+    const stop = signal === undefined ? {} : { signal };
+    const outcome =
+      "search" in options
+        ? await searchPrune(options, { ...stop, onProgress: (event) => onProgress({ verb: "search", event }) })
+        : await prune(options, { ...stop, onProgress: (event) => onProgress({ verb: "prune", event }) });
+    return { product: directory, outcome };
   },
 });
 

@@ -135,6 +135,23 @@ describe("compress", () => {
     rmSync(join(root, "whole", ".lock"));
   });
 
+  it("searches among shapes, with the options of distill", async () => {
+    const recipe = join(root, "search.yaml");
+    const search = `{ steps: 2, candidates: 2, data: ${data}, global_batch_size: 4, seq_length: 32, split: "90,10,0" }`;
+    writeFileSync(
+      recipe,
+      `steps:
+  scores: { importance: { model: ${teacher}, data: ${data}, samples: 4, seq_length: 32, loss_samples: 0 } }
+  pruned: { prune: { model: ${teacher}, importance: $scores, target_params: 70%, search: ${search} } }
+`,
+    );
+    const { steps } = await compress({ recipe, out: join(root, "searched") });
+    expect(steps[1]?.outcome).toMatchObject({ search: { steps: 2, ranking: [{}, {}] } });
+    const uses = JSON.parse(readFileSync(join(root, "searched/steps/pruned.json"), "utf8")) as { uses: string[] };
+    expect(uses.uses).toEqual(["scores"]);
+    expect(readdirSync(join(root, "searched")).filter((name) => name.startsWith("pruned"))).toEqual(["pruned"]);
+  });
+
   it("tells which step failed", async () => {
     const recipe = join(root, "failing.yaml");
     writeFileSync(recipe, `steps:\n  a:\n    prune: { model: ${teacher}, drop_layers: 7-9 }\n`);
