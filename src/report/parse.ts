@@ -5,6 +5,16 @@ import { z } from "zod";
 import { EspalierError } from "../errors.js";
 import type { ReportData } from "./types.js";
 
+/** `ReportMachine` */
+export const machineSchema = z.object({
+  cpu: z.string(),
+  physicalCores: z.number(),
+  logicalCpus: z.number(),
+  memoryBytes: z.number(),
+  os: z.string(),
+  node: z.string(),
+});
+
 const measured = z.number().nullable();
 const spread = z.looseObject({ median: z.number(), min: z.number(), max: z.number() }).nullable();
 
@@ -43,14 +53,7 @@ export const reportSchema = z.looseObject({
   title: z.string(),
   createdAt: z.string(),
   espalierVersion: z.string(),
-  machine: z.object({
-    cpu: z.string(),
-    physicalCores: z.number(),
-    logicalCpus: z.number(),
-    memoryBytes: z.number(),
-    os: z.string(),
-    node: z.string(),
-  }),
+  machine: machineSchema,
   engines: z
     .array(
       z.looseObject({

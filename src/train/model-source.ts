@@ -124,6 +124,18 @@ export function trainerModel({ spec, tensors }: Checkpoint): TrainerModel {
   };
 }
 
+/** What options ask of the model that is trained; before a run directory is made. ERR_ARGUMENT. */
+export function checkModelOptions(checkpoint: Checkpoint, options: ResolvedTrainOptions): void {
+  const { spec, path } = checkpoint;
+  checkLength(checkpoint, options);
+  frozenNames(options.freeze, checkpoint);
+  if (options.loraRank > spec.hiddenSize)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `train: loraRank: expected at most the hidden size ${spec.hiddenSize} of ${path}, found ${options.loraRank}`,
+    );
+}
+
 /** Names of the weights that the patterns name; ERR_ARGUMENT for a pattern that names none. */
 export function frozenNames(patterns: readonly string[], { spec }: Checkpoint): string[] {
   const names = expectedTensors(spec).map((tensor) => tensor.name);

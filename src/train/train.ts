@@ -20,7 +20,7 @@ import {
 } from "./checkpoint-files.js";
 import { boundOptions, resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "./config.js";
 import { runSteps, type LoopEvent, type TrainingData } from "./loop.js";
-import { checkLength, openModelSource, openTeacher, sourceName, type ModelSource } from "./model-source.js";
+import { checkModelOptions, openModelSource, openTeacher, sourceName, type ModelSource } from "./model-source.js";
 import type { NativeTrainer } from "./native-trainer.js";
 import { defaultParts, type DataProgress, type TrainParts } from "./parts.js";
 import { writeRunReport } from "./report.js";
@@ -99,7 +99,7 @@ export async function trainWith(given: TrainOptions, hooks: TrainHooks, parts: T
   await using _source = source.checkpoint;
   const teacher = options.teacher === undefined ? null : await openTeacher(options.teacher, source, options);
   await using _teacher = teacher?.checkpoint ?? null;
-  checkLength(source.checkpoint, options);
+  checkModelOptions(source.checkpoint, options);
   const { losses, cached, teacherTop } = await lossesOf(options, source, teacher);
   const plain = await parts.openData(options, source.checkpoint, isLead(ranks) ? hooks : quiet(hooks));
   try {

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { EspalierError } from "../../errors.js";
+import { machineSchema } from "../parse.js";
 
 const point = z.object({
   step: z.number(),
@@ -42,14 +43,7 @@ const schema = z.object({
   /** ISO 8601. */
   createdAt: z.string(),
   espalierVersion: z.string(),
-  machine: z.object({
-    cpu: z.string(),
-    physicalCores: z.number(),
-    logicalCpus: z.number(),
-    memoryBytes: z.number(),
-    os: z.string(),
-    node: z.string(),
-  }),
+  machine: machineSchema,
   runs: z.array(trainingRunSchema).min(1),
 });
 

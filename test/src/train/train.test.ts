@@ -115,7 +115,12 @@ describe("train", () => {
     expect(frozen).toHaveLength(3 + 3);
     const lineage = JSON.parse(readFileSync(join(out, "model", "espalier.json"), "utf8")) as Record<string, unknown>;
     expect(lineage["parent"]).toMatchObject({ name: "model", format: "safetensors" });
-    await expect(runToy(newRun(), { freeze: ["*nothing*"] })).rejects.toThrow(coded("ERR_ARGUMENT", "*nothing*"));
+    const refused = newRun();
+    await expect(runToy(refused, { freeze: ["*nothing*"] })).rejects.toThrow(coded("ERR_ARGUMENT", "*nothing*"));
+    await expect(runToy(refused, { loraRank: 1e6 })).rejects.toThrow(
+      coded("ERR_ARGUMENT", "loraRank: expected at most"),
+    );
+    expect(existsSync(refused)).toBe(false);
   });
 
   it("reports what happens", async () => {
