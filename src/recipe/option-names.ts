@@ -43,6 +43,16 @@ const DISTILL: Readonly<Record<string, string>> = {
   teacherModel: "teacher",
 };
 
+/** Options whose numbers count something else by another name: Model Optimizer's megabytes are 2^20 bytes. */
+const VALUES: Readonly<Record<string, (value: unknown) => unknown>> = {
+  pruneTargetMemoryMb: (value) => (typeof value === "number" ? `${value}MiB` : value),
+};
+
+/** The value of an option under the API's name, from what it has under the recipe's. */
+export function optionValue(name: string, value: unknown): unknown {
+  return (VALUES[camelCase(name)] ?? ((same) => same))(value);
+}
+
 /** val_check_interval, val-check-interval -> valCheckInterval */
 function camelCase(name: string): string {
   return name.replace(/[_-]+([a-zA-Z0-9])/g, (_, letter: string) => letter.toUpperCase());

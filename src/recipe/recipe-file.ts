@@ -7,7 +7,7 @@ import { readTextFile } from "../checkpoint/strict-json.js";
 import { EspalierError } from "../errors.js";
 import { isRecord } from "../json.js";
 import { nearestHint } from "../nearest.js";
-import { optionName } from "./option-names.js";
+import { optionName, optionValue } from "./option-names.js";
 import { stepKinds } from "./step-kinds.js";
 
 export interface RecipeStep {
@@ -84,7 +84,7 @@ function namedOptions(
     if (!known.includes(name))
       throw place.error([...at, key], `unknown${nearestHint(name, known)}: expected one of ${known.join(", ")}`);
     if (name in options) throw place.error([...at, key], `given twice: it is ${name} by another name`);
-    if (value !== null) options[name] = nestedOptions(verb, name, value); // null: not given, as in NeMo's files
+    if (value !== null) options[name] = nestedOptions(verb, name, optionValue(key, value)); // null: not given, as in NeMo's files
   }
   return options;
 }

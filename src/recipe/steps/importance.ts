@@ -5,15 +5,21 @@ import {
   resolveImportanceOptions,
   type ImportanceOptions,
 } from "../../importance/index.js";
+import { isRecord } from "../../json.js";
 import { stepKind } from "../step-kind.js";
 
 /** Scores of a model's channels, heads and layers. */
 export const importanceStep = stepKind({
   verb: "importance",
   options: importanceOptionNames.filter((name) => name !== "out"),
-  paths: ["model", "data"],
+  paths: ["model", "data", "tasks"],
   parse: (given, directory) => {
-    const options = { ...given, out: directory } as unknown as ImportanceOptions;
+    const tasks = taskFiles(given["tasks"]);
+    const options = {
+      ...given,
+      ...(tasks === undefined ? {} : { tasks }),
+      out: directory,
+    } as unknown as ImportanceOptions;
     resolveImportanceOptions(options);
     return options;
   },
@@ -28,3 +34,8 @@ export const importanceStep = stepKind({
     };
   },
 });
+
+/** A task to its file, as `evaluate` has them; a list of {task, file} too. */
+function taskFiles(value: unknown): unknown {
+  return isRecord(value) ? Object.entries(value).map(([task, file]) => ({ task, file })) : value;
+}
