@@ -7,6 +7,7 @@ export {
 } from "./perplexity.js";
 export {
   evaluateTasks,
+  findTask,
   readTasks,
   recoveryOf,
   tasks,

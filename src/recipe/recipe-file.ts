@@ -37,9 +37,7 @@ export async function readRecipe(path: string, set: readonly string[] = []): Pro
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines });
   const place = new Places(path, document, lines);
-  const [error] = document.errors;
-  if (error !== undefined) throw place.error([], `not YAML: ${error.message}`);
-  const root: unknown = document.toJS();
+  const root = valueOf(document, place);
   if (!isRecord(root)) throw place.error([], "expected a mapping with steps");
   checkKeys(root, ["title", "description", "vars", "steps"], [], place);
   const { title, vars = {}, steps } = root;
@@ -53,6 +51,21 @@ export async function readRecipe(path: string, set: readonly string[] = []): Pro
     vars: overridden(vars, set, path),
     steps: Object.entries(steps).map(([name, step]) => readStep(name, step, place)),
   };
+}
+
+function valueOf(document: Document.Parsed, place: Places): unknown {
+  const [error] = document.errors;
+  if (error !== undefined) throw place.error([], `not YAML: ${firstLine(error)}`);
+  try {
+    return document.toJS();
+  } catch (cause) {
+    throw place.error([], firstLine(cause as Error)); // aliases that multiply without end
+  }
+}
+
+/** The others draw the place in the text. */
+function firstLine({ message }: Error): string {
+  return message.split("\n")[0]!.replace(/:$/, "");
 }
 
 function readStep(name: string, step: unknown, place: Places): RecipeStep {

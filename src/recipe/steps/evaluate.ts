@@ -5,6 +5,7 @@ import { EspalierError } from "../../errors.js";
 import {
   evaluatePerplexity,
   evaluateTasks,
+  findTask,
   readTasks,
   type LoadedTask,
   type PerplexityReport,
@@ -50,6 +51,7 @@ export const evaluateStep = stepKind({
     const options = parseFields(schema, given, { code: "ERR_ARGUMENT", where: "evaluate" });
     if (options.perplexity === undefined && options.tasks === undefined)
       throw new EspalierError("ERR_ARGUMENT", "evaluate: expected perplexity, tasks or both, found neither");
+    Object.keys(options.tasks ?? {}).forEach(findTask);
     return options;
   },
   run: async (options, context) => {

@@ -48,6 +48,7 @@ steps:
 
   it.each([
     ["no YAML", "steps: [", "not YAML"],
+    ["YAML that never ends", `a: &a [x]\nb: &b [${"*a,".repeat(99)}]\nc: &c [${"*b,".repeat(99)}]`, "xcessive alias"],
     ["a list", "- a", "expected a mapping"],
     ["no steps", "title: x", "steps: expected a mapping of step names"],
     ["an unknown key", "stpes: {}", 'stpes: unknown (nearest is "steps")'],
