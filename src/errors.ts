@@ -338,6 +338,10 @@ export const errorTable = {
     meaning: "A tensor has another shape than expected.",
     hint: "The message names the tensor, the expected and the found shape.",
   },
+  ERR_SYNTHESIZE: {
+    meaning: "Too few of a teacher's texts passed the filters in the attempts allowed.",
+    hint: "Raise --max-attempts (the same command goes on from what passed), or mend what the message names most often.",
+  },
   ERR_TASK_EMPTY: {
     meaning: "A task's file holds no document.",
     hint: "Give a file of JSON lines, one document a line.",

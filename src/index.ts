@@ -98,6 +98,13 @@ export {
   type SearchProgress,
   type SearchResult,
 } from "./search/index.js";
+export {
+  synthesize,
+  type SynthesizeHooks,
+  type SynthesizeOptions,
+  type SynthesizeProgress,
+  type SynthesizeReport,
+} from "./synthesize/index.js";
 export { loadTokenizer, type ChatMessage, type Tokenizer } from "./tokenizer/index.js";
 export {
   readTrainRecipe,

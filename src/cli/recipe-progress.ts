@@ -3,6 +3,7 @@
 import { summaryOf, type CompressProgress } from "../recipe/index.js";
 import { showDistilling } from "./commands/distill.js";
 import { showImportance } from "./commands/importance.js";
+import { showWriting } from "./commands/synthesize.js";
 import { showTraining } from "./commands/train.js";
 import { formatCount } from "./format.js";
 import type { CommandContext } from "./run-command.js";
@@ -33,6 +34,7 @@ function stepShower(context: CommandContext): (progress: StepProgress) => void {
   const { progress } = context;
   const training = showTraining(context);
   const distilling = showDistilling(context);
+  const writing = showWriting(context);
   const importance = showImportance(context);
   const search = showSearch(context);
   return (told) => {
@@ -41,6 +43,8 @@ function stepShower(context: CommandContext): (progress: StepProgress) => void {
         return training(told.event);
       case "distill":
         return distilling(told.event);
+      case "synthesize":
+        return writing(told.event);
       case "importance":
         return importance(told.event);
       case "pull":

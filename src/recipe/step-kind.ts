@@ -12,6 +12,7 @@ import type { PerplexityProgress, TaskProgress } from "../evaluate/index.js";
 import type { ImportanceProgress } from "../importance/index.js";
 import type { PullProgress } from "../pull/index.js";
 import type { SearchProgress } from "../search/index.js";
+import type { SynthesizeProgress } from "../synthesize/index.js";
 import type { TrainProgress } from "../train/index.js";
 
 /** What a verb tells while it runs, as its own command hears it. */
@@ -20,6 +21,7 @@ export type StepEvent =
   | { verb: "tokenize"; event: TokenizeProgress }
   | { verb: "train"; event: TrainProgress }
   | { verb: "distill"; event: DistillProgress }
+  | { verb: "synthesize"; event: SynthesizeProgress }
   | { verb: "importance"; event: ImportanceProgress }
   | { verb: "prune"; event: ExportProgress }
   | { verb: "search"; event: SearchProgress }

@@ -4,6 +4,7 @@ import type { TokenizeReport } from "../data/index.js";
 import type { BuildReport } from "../engine/index.js";
 import type { PruneResult } from "../prune/index.js";
 import { formatBytes, formatCount } from "../report/index.js";
+import type { SynthesizeReport } from "../synthesize/index.js";
 import type { TrainResult } from "../train/index.js";
 import type { BenchOutcome } from "./steps/bench.js";
 import type { EvaluateOutcome } from "./steps/evaluate.js";
@@ -15,6 +16,8 @@ const summaries: Summaries = {
     `${formatCount(tokens)} tokens in ${formatCount(documents)} documents`,
   train: trained,
   distill: trained,
+  synthesize: ({ count, tokens, attempts }: SynthesizeReport) =>
+    `${formatCount(count)} texts of ${formatCount(attempts)}, ${formatCount(tokens)} tokens`,
   importance: ({ samples, seqLength }: { samples: number; seqLength: number }) =>
     `${samples} samples of ${seqLength} tokens`,
   prune: ({ parameters, sourceParameters, shape }: PruneResult) =>

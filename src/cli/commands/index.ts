@@ -16,6 +16,7 @@ import { register as prune } from "./prune.js";
 import { register as pull } from "./pull.js";
 import { register as quickstart } from "./quickstart.js";
 import { register as report } from "./report.js";
+import { register as synthesize } from "./synthesize.js";
 import { register as tokenize } from "./tokenize.js";
 import { register as tokenizer } from "./tokenizer.js";
 import { register as train } from "./train.js";
@@ -29,6 +30,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   importance,
   prune,
   distill,
+  synthesize,
   compress,
   build,
   generate,
