@@ -2,6 +2,7 @@
 /** The options of `prune` that make it a search: flags, and what becomes of them. */
 import type { Command } from "commander";
 import { EspalierError } from "../errors.js";
+import type { Candidate } from "../prune/index.js";
 import type { LightSearchOptions, SearchProgress } from "../search/index.js";
 import { showDistilling } from "./commands/distill.js";
 import { formatCount } from "./format.js";
@@ -99,12 +100,7 @@ export function showSearch(context: CommandContext): (event: SearchProgress) => 
   };
 }
 
-export function measuredText({
-  parameters,
-  latencyMs = NaN,
-}: {
-  parameters: number;
-  latencyMs?: number | undefined;
-}): string {
-  return `measured: ${formatCount(parameters)} parameters take ${latencyMs.toFixed(3)} ms a token`;
+export function measuredText({ parameters, latencyMs = NaN, disturbed }: Candidate): string {
+  const doubt = disturbed === true ? ", while others used the machine: not to be relied on" : "";
+  return `measured: ${formatCount(parameters)} parameters take ${latencyMs.toFixed(3)} ms a token${doubt}`;
 }

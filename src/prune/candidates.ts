@@ -5,6 +5,7 @@
 import { EspalierError } from "../errors.js";
 import { parameterCount } from "../model/families.js";
 import type { ModelSpec } from "../model/spec.js";
+import type { MeasuredLatency } from "./latency.js";
 import { amountText, budgetOf, isNear, memoryBytes, type Budget } from "./budget.js";
 import type { ResolvedPruneOptions } from "./config.js";
 import { gridOf } from "./grid.js";
@@ -20,6 +21,8 @@ export interface Candidate extends Shape {
   memoryBytes?: number | undefined;
   /** With targetLatency: milliseconds of a decode token, measured on this machine with random weights. */
   latencyMs?: number | undefined;
+  /** Others used more than 5 % of the machine meanwhile; null: it cannot be known. */
+  disturbed?: boolean | null | undefined;
 }
 
 /** Shapes that are measured at most, and that suffice once they meet the budget. */
@@ -40,8 +43,8 @@ export function findCandidates(
   return withKept(spec, near, scores).sort(better);
 }
 
-/** Milliseconds of a decode token of a shape. */
-export type MeasureLatency = (row: Candidate) => Promise<number>;
+/** Times a decode token of a shape. */
+export type MeasureLatency = (row: Candidate) => Promise<MeasuredLatency>;
 
 /**
  * As `findCandidates` for a latency. Shapes are measured one after another: each time the best one of those that should
@@ -66,7 +69,7 @@ export async function findLatencyCandidates(
     const next = nextToMeasure(left, measured, budget.target);
     if (!isNear(next.expected, budget.target) && found.length > 0) break;
     const [row] = left.splice(left.indexOf(next.row), 1);
-    const timed = { ...row!, latencyMs: await measure(row!) };
+    const timed = { ...row!, ...(await measure(row!)) };
     measured.push(timed);
     if (isNear(timed.latencyMs, budget.target)) found.push(timed);
   }

@@ -7,7 +7,7 @@ import type { ModelSpec } from "../model/spec.js";
 import { hasBudget } from "./budget.js";
 import { findCandidates, findLatencyCandidates, type Candidate } from "./candidates.js";
 import type { ResolvedPruneOptions } from "./config.js";
-import { measureDecodeMs } from "./latency.js";
+import { measureDecode, type MeasuredLatency } from "./latency.js";
 import type { ImportanceScores } from "./scores.js";
 import { shapeOf, specWith, targetShape, type Shape } from "./shape.js";
 
@@ -43,13 +43,13 @@ async function chooseByLatency(
   scores: ImportanceScores | null,
   { signal, onMeasured }: ChooseHooks,
 ): Promise<Choice> {
-  const timed = async (row: Candidate): Promise<Candidate & { latencyMs: number }> => {
-    const latencyMs = await measureDecodeMs(specWith(spec, row), options, signal);
-    onMeasured?.({ ...row, latencyMs });
-    return { ...row, latencyMs };
+  const measure = async (row: Candidate): Promise<MeasuredLatency> => {
+    const measured = await measureDecode(specWith(spec, row), options, signal);
+    onMeasured?.({ ...row, ...measured });
+    return measured;
   };
-  const source = await timed({ ...shapeOf(spec), parameters: parameterCount(spec), keptImportance: null });
-  const measure = async (row: Candidate): Promise<number> => (await timed(row)).latencyMs;
+  const whole = { ...shapeOf(spec), parameters: parameterCount(spec), keptImportance: null };
+  const source = { ...whole, ...(await measure(whole)) };
   const candidates = await findLatencyCandidates(spec, options, scores, source, measure);
   return { shape: candidates[0]!, candidates, sourceLatencyMs: source.latencyMs };
 }

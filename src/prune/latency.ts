@@ -14,14 +14,27 @@ import { configFromSpec } from "../model/hf-config.js";
 import type { ModelSpec } from "../model/spec.js";
 import { pruneError, type ResolvedPruneOptions } from "./config.js";
 
-const REPEATS = 3;
+const REPEATS = 7;
 const CEILING_SECONDS = 0.01; // not asked for, but a bench measures it
 const PIECE_VALUES = 1 << 18;
 
 type LatencyOptions = Pick<ResolvedPruneOptions, "budgetIsl" | "budgetOsl" | "budgetBatch" | "budgetWeights">;
 
-/** Median milliseconds between tokens, after a prompt of `budgetIsl` tokens. Files are kept while it runs only. */
-export async function measureDecodeMs(spec: ModelSpec, options: LatencyOptions, signal?: AbortSignal): Promise<number> {
+export interface MeasuredLatency {
+  latencyMs: number;
+  /** Others used more than 5 % of the machine in every attempt; null: it cannot be known. */
+  disturbed: boolean | null;
+}
+
+/**
+ * Milliseconds between tokens, after a prompt of `budgetIsl` tokens: the least of several repeats, which other work on the
+ * machine disturbs least. Files are kept while it runs only.
+ */
+export async function measureDecode(
+  spec: ModelSpec,
+  options: LatencyOptions,
+  signal?: AbortSignal,
+): Promise<MeasuredLatency> {
   const { budgetIsl = 128, budgetOsl = 32, budgetBatch = 1, budgetWeights = "f32" } = options;
   if (budgetIsl + budgetOsl > spec.maxPositions)
     throw pruneError(
@@ -33,9 +46,9 @@ export async function measureDecodeMs(spec: ModelSpec, options: LatencyOptions, 
     const model = await writeRandomModel(spec, join(directory, "model"), signal);
     const engine = join(directory, "engine");
     await buildEngine(model, engine, { weights: budgetWeights, ...more });
-    const shape = { isl: [budgetIsl], osl: [budgetOsl], batch: [budgetBatch], repeats: REPEATS, maxAttempts: 1 };
+    const shape = { isl: [budgetIsl], osl: [budgetOsl], batch: [budgetBatch], repeats: REPEATS };
     const [cell] = await bench(engine, { ...shape, ceilingSeconds: CEILING_SECONDS, ceilingBufferMB: 1, ...more });
-    return cell?.tpotMs ?? NaN;
+    return { latencyMs: cell?.spread.tpotMs?.min ?? NaN, disturbed: cell?.disturbed ?? null };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

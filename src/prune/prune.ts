@@ -159,16 +159,17 @@ async function write(
   fingerprint: string,
   selection: Selection,
   options: ResolvedPruneOptions,
-  { shape, parameters, droppedLayers }: PruneResult,
+  { shape, parameters, droppedLayers, candidates: [best] = [] }: PruneResult,
   { signal, onProgress }: PruneHooks,
 ): Promise<{ files: string[]; weightBytes: number }> {
   const dtype = options.dtype ?? storedDtype(checkpoint);
+  const { memoryBytes, latencyMs, disturbed } = best ?? {};
   const lineage = {
     step: "prune",
     version,
     options: recorded(options, dtype),
     parent: { name: basename(checkpoint.path), format: checkpoint.format, fingerprint },
-    pruned: { from: shapeOf(checkpoint.spec), to: shape, parameters, droppedLayers },
+    pruned: { from: shapeOf(checkpoint.spec), to: shape, parameters, droppedLayers, memoryBytes, latencyMs, disturbed },
   };
   const spec = specWith(checkpoint.spec, shape);
   const config = prunedConfig(checkpoint, spec, selection);

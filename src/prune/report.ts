@@ -15,11 +15,15 @@ const SHOWN = 40;
 
 /** Sizes before and after, layers gone, where it is. */
 export function describePruning(result: PruneResult): string {
-  const { shape, sourceShape, parameters, sourceParameters, droppedLayers, out } = result;
+  const { shape, sourceShape, parameters, sourceParameters, droppedLayers, out, sourceLatencyMs } = result;
+  const [best] = result.candidates ?? [];
   const share = ((100 * parameters) / sourceParameters).toFixed(1);
   const rows = sizeNames.map((name) => [name, String(sourceShape[name]), String(shape[name])]);
   const count = (value: number): string => value.toLocaleString("en-US");
   rows.push(["parameters", count(sourceParameters), `${count(parameters)} (${share} %)`]);
+  if (best?.memoryBytes !== undefined) rows.push(["memory", "", formatBytes(best.memoryBytes)]);
+  if (best?.latencyMs !== undefined)
+    rows.push(["ms a token, measured", sourceLatencyMs?.toFixed(3) ?? "–", best.latencyMs.toFixed(3)]);
   const parts = [terminalTable(["", "source", "pruned"], rows)];
   if (droppedLayers !== null && droppedLayers.length > 0)
     parts.push(`layers dropped, counted from 1: ${asRanges(droppedLayers)}`);

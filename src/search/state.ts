@@ -25,6 +25,7 @@ const candidate = z.strictObject({
   keptImportance: z.number().nullable(),
   memoryBytes: z.number().optional(),
   latencyMs: z.number().optional(),
+  disturbed: z.boolean().nullish(),
 });
 
 const outcome = z.strictObject({

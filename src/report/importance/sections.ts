@@ -26,7 +26,7 @@ function layersSection(measured: ReportedImportance): Markup {
     figures.push(
       withoutFigure(
         "Loss without a block of layers",
-        `Mean cross-entropy of ${loss.samples} sequences, nats a token, by where the block begins. Lower is better.`,
+        `Mean cross-entropy of ${counted(loss.samples, "sequence")}, nats a token, by where the block begins. Lower is better.`,
         { whole: loss.whole, without: losses },
       ),
     );
@@ -49,12 +49,16 @@ function importanceFigure({ all, withoutFirstPosition }: ReportedImportance["blo
 }
 
 function taskFigure({ task, metric, documents, shots, whole, without }: ReportedTask): Markup {
-  const asked = `${documents} documents${shots > 0 ? `, ${shots} examples before each` : ""}`;
+  const asked = `${counted(documents, "document")}${shots > 0 ? `, ${counted(shots, "example")} before each` : ""}`;
   const title = `${task} without a block of layers`;
   return withoutFigure(title, `${metric} of ${asked}, by where the block begins. Higher is better.`, {
     whole,
     without,
   });
+}
+
+function counted(count: number, what: string): string {
+  return `${count.toLocaleString("en-US")} ${what}${count === 1 ? "" : "s"}`;
 }
 
 interface Without {
@@ -117,7 +121,7 @@ function channelsSection({ measured, scores, withoutFirstPosition, aggregation }
       ),
   ];
   return markup`<section><h2>Channels and heads</h2>
-<p class="intro">Scores over ${measured.samples.toLocaleString("en-US")} sequences of ${measured.seqLength} tokens: ${aggregation}. Layers count from 1, channels and heads from 0. The colour runs with the logarithm of the score, from the 1st to the 99th percentile of each map.</p>
+<p class="intro">Scores over ${counted(measured.samples, "sequence")} of ${measured.seqLength} tokens: ${aggregation}. Layers count from 1, channels and heads from 0. The colour runs with the logarithm of the score, from the 1st to the 99th percentile of each map.</p>
 <div class="figures">${maps}</div></section>`;
 }
 

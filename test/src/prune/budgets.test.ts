@@ -9,7 +9,7 @@ import { memoryBytes, parseTarget } from "../../../src/prune/budget.js";
 import { findCandidates, findLatencyCandidates, type Candidate } from "../../../src/prune/candidates.js";
 import { resolvePruneOptions, type PruneOptions, type ResolvedPruneOptions } from "../../../src/prune/config.js";
 import { prune } from "../../../src/prune/index.js";
-import { measureDecodeMs } from "../../../src/prune/latency.js";
+import { measureDecode, type MeasuredLatency } from "../../../src/prune/latency.js";
 import { shapeOf, specWith } from "../../../src/prune/shape.js";
 import { coded } from "../../model-files.js";
 import { temporaryDirectory } from "../../temporary.js";
@@ -79,6 +79,7 @@ describe("memory", () => {
 });
 
 describe("latency", () => {
+  const always = (latencyMs: number) => (): Promise<MeasuredLatency> => Promise.resolve({ latencyMs, disturbed: null });
   const source = (latencyMs: number): Candidate & { latencyMs: number } => ({
     ...shapeOf(spec),
     parameters,
@@ -90,9 +91,9 @@ describe("latency", () => {
     const scores = await scoresOf(model);
     const measured: Candidate[] = [];
     // more than in proportion: layers cost besides their weights
-    const measure = async (row: Candidate): Promise<number> => {
+    const measure = async (row: Candidate): Promise<MeasuredLatency> => {
       measured.push(row);
-      return (5 * row.parameters) / parameters + 0.3 * row.layers;
+      return { latencyMs: (5 * row.parameters) / parameters + 0.3 * row.layers, disturbed: false };
     };
     const found = await findLatencyCandidates(spec, resolved({ targetLatency: 6 }), scores, source(8), measure);
     expect(measured.length).toBeLessThanOrEqual(10);
@@ -108,19 +109,21 @@ describe("latency", () => {
   });
 
   it("says what was measured when nothing meets it, and refuses what the source does not take", async () => {
-    const never = findLatencyCandidates(spec, resolved({ targetLatency: "70%" }), null, source(8), async () => 7.9);
+    const never = findLatencyCandidates(spec, resolved({ targetLatency: "70%" }), null, source(8), always(7.9));
     await expect(never).rejects.toThrow(coded("ERR_PRUNE_BUDGET", "11 measured from 7.900 ms to 8.000 ms"));
-    const slower = findLatencyCandidates(spec, resolved({ targetLatency: "9ms" }), null, source(8), async () => 1);
+    const slower = findLatencyCandidates(spec, resolved({ targetLatency: "9ms" }), null, source(8), always(1));
     await expect(slower).rejects.toThrow(coded("ERR_ARGUMENT", "fewer than the source's 8.000 ms a token", "9ms"));
   });
 
   it("times an engine with random weights, of any format, and leaves nothing behind", async () => {
     const before = leftovers();
     for (const { id } of binding.weightFormats().filter(({ id }) => ["f32", "int8"].includes(id)))
-      expect(await measureDecodeMs(spec, { budgetIsl: 8, budgetOsl: 4, budgetWeights: id })).toBeGreaterThan(0);
+      expect((await measureDecode(spec, { budgetIsl: 8, budgetOsl: 4, budgetWeights: id })).latencyMs).toBeGreaterThan(
+        0,
+      );
     const gone = AbortSignal.abort();
-    await expect(measureDecodeMs(spec, { budgetIsl: 8, budgetOsl: 4 }, gone)).rejects.toThrow(coded("ERR_ABORTED"));
-    const unknown = measureDecodeMs(spec, { budgetIsl: 8, budgetOsl: 4, budgetWeights: "int3" });
+    await expect(measureDecode(spec, { budgetIsl: 8, budgetOsl: 4 }, gone)).rejects.toThrow(coded("ERR_ABORTED"));
+    const unknown = measureDecode(spec, { budgetIsl: 8, budgetOsl: 4, budgetWeights: "int3" });
     await expect(unknown).rejects.toThrow(coded("ERR_WEIGHT_FORMAT", "int3"));
     expect(leftovers()).toEqual(before);
   });
