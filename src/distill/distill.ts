@@ -18,6 +18,7 @@ import {
   type TrainResult,
 } from "../train/index.js";
 import { tokenizerOf } from "../train/parts.js";
+import { isLead, joinRanks } from "../train/ranks.js";
 import { TeacherLogits } from "../train/teacher-logits/index.js";
 import { cacheFields, cacheTeacherLogits, type CacheProgress } from "./cache.js";
 import { isEngine } from "./teacher-source.js";
@@ -97,7 +98,7 @@ export async function distill(given: DistillOptions, hooks: DistillHooks = {}): 
     if (!existsSync(cacheTeacher)) await checkTokenizers(student, teacher);
     const { model: _model, out: _out, teacherLogits: _logits, ...shared } = options;
     const cache = { teacher, cacheTeacher, ...optional({ cacheTopK, cacheDisk }) };
-    await cacheTeacherLogits({ ...shared, ...cache }, hooks);
+    await cacheTeacherLogits({ ...shared, ...cache }, isLead(joinRanks()) ? hooks : optional({ signal: hooks.signal }));
   }
   return train(options, hooks);
 }

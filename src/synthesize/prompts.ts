@@ -2,7 +2,7 @@
 /**
  * What texts begin with: lines of a file, or nothing.
  */
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import type { Engine } from "../engine/index.js";
 import { EspalierError } from "../errors.js";
 import { isRecord } from "../json.js";
@@ -22,7 +22,7 @@ export interface Prompts {
 export async function readPrompts({ prompts, seeds, format }: ResolvedSynthesizeOptions): Promise<Prompts> {
   const path = prompts ?? seeds;
   if (path === undefined) return { list: [null], contents: "" };
-  const contents = await readFile(path, "utf8").catch((cause: Error) => {
+  const contents = await readWhole(path).catch((cause: Error) => {
     throw new EspalierError("ERR_FILE_READ", `${path}: ${cause.message}`, { cause });
   });
   const list: Prompt[] = [];
@@ -39,6 +39,15 @@ export async function readPrompts({ prompts, seeds, format }: ResolvedSynthesize
     "ERR_DATA_EMPTY",
     `${path}: expected a ${prompts === undefined ? "seed" : "prompt"}, found none`,
   );
+}
+
+const MAX_BYTES = 1 << 28;
+
+async function readWhole(path: string): Promise<string> {
+  const info = await stat(path);
+  if (!info.isFile()) throw new Error("expected a file");
+  if (info.size > MAX_BYTES) throw new Error(`expected at most ${MAX_BYTES} bytes, found ${info.size}`);
+  return readFile(path, "utf8");
 }
 
 function begin(text: string, format: ResolvedSynthesizeOptions["format"]): Prompt {

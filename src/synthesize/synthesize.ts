@@ -264,7 +264,8 @@ class Writer {
   #tooFew(): EspalierError {
     const { count, out } = this.#options;
     const reasons = dropReasons.filter((reason) => this.#dropped[reason] > 0);
-    const told = reasons.map((reason) => `${reason} ${this.#dropped[reason]}`).join(", ");
+    const told =
+      reasons.length === 0 ? "none" : reasons.map((reason) => `${reason} ${this.#dropped[reason]}`).join(", ");
     return new EspalierError(
       "ERR_SYNTHESIZE",
       `${out}: expected ${count} texts, ${this.#lines.length} of ${this.#attempts} passed; dropped: ${told}`,

@@ -85,7 +85,10 @@ export class TeacherLogits {
     const { samples, validationSamples } = manifest;
     if (use.samples > samples) this.#refuse("samples", `the run takes ${use.samples}, the cache has ${samples}`);
     if (use.validationSamples > validationSamples)
-      this.#refuse("validation", `the run takes ${use.validationSamples} samples, the cache has ${validationSamples}`);
+      this.#refuse(
+        "limitValBatches",
+        `validation takes ${use.validationSamples} samples, the cache has ${validationSamples}`,
+      );
   }
 
   #refuse(what: string, message: string): never {

@@ -178,7 +178,7 @@ describe("a cache", () => {
     ["other lengths", { seqLength: 16 }, "seqLength: the logits were made with 32, found 16"],
     ["attention that begins anew", { resetAttention: true }, "resetAttention"],
     ["more steps", { steps: 13 }, "samples: the run takes 104, the cache has 96"],
-    ["more validation", { limitValBatches: 2 }, "validation: the run takes"],
+    ["more validation", { limitValBatches: 2 }, "limitValBatches: validation takes"],
   ])("refuses %s", async (_what, change, message) => {
     // documents end with id 0 for attention that begins anew
     await expect(take(change)).rejects.toThrow(coded("ERR_TEACHER_LOGITS", message));

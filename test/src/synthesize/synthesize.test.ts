@@ -184,6 +184,7 @@ describe("bad input", () => {
   it("is refused, and leaves nothing", async () => {
     await expect(write("texts.jsonl")).rejects.toThrow(coded("ERR_OUTPUT_EXISTS"));
     await expect(write("bad", { seeds: place("nothing.txt") })).rejects.toThrow(coded("ERR_FILE_READ", "nothing.txt"));
+    await expect(write("bad", { seeds: "/dev/zero" })).rejects.toThrow(coded("ERR_FILE_READ", "expected a file"));
     writeFileSync(place("empty.txt"), "\n \n");
     await expect(write("bad", { seeds: place("empty.txt") })).rejects.toThrow(
       coded("ERR_DATA_EMPTY", "expected a seed"),
