@@ -9,6 +9,7 @@ export {
   type TokenizeProgress,
   type TokenizeReport,
 } from "./tokenize/tokenize.js";
+export { findInputs } from "./tokenize/inputs.js";
 export { trainTokenizer, type TrainTokenizerOptions, type TrainTokenizerReport } from "./train-tokenizer/train.js";
 export type {
   BatchStream,

@@ -36,6 +36,7 @@ it("packs the compiled files and little else", () => {
   );
   const recipes = [
     "chain",
+    "generated-data",
     "minitron-depth",
     "minitron-iterative",
     "minitron-search",
