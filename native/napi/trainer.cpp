@@ -51,6 +51,7 @@ TrainBatch view_of(const OwnedBatch& batch) {
   if (!batch.document_starts.empty()) view.document_starts = batch.document_starts.data();
   if (!batch.top_ids.empty()) view.top_ids = batch.top_ids.data();
   if (!batch.top_values.empty()) view.top_values = batch.top_values.data();
+  if (!batch.top_log_sum_exp.empty()) view.top_log_sum_exp = batch.top_log_sum_exp.data();
   return view;
 }
 

@@ -18,6 +18,7 @@ constexpr std::pair<const char*, LossKind> kKinds[] = {{"cross_entropy", LossKin
                                                        {"logits_mse", LossKind::kLogitsMse},
                                                        {"logits_cosine", LossKind::kLogitsCosine},
                                                        {"mft", LossKind::kMft},
+                                                       {"kl_tail", LossKind::kKlTail},
                                                        {"hidden_mse", LossKind::kHiddenMse},
                                                        {"hidden_cosine", LossKind::kHiddenCosine},
                                                        {"hidden_squarehead", LossKind::kHiddenSquarehead}};
@@ -61,12 +62,17 @@ void read_top_logits(const Arguments& args, Napi::Env env, int64_t teacher_top, 
   if (teacher_top == 0 || !args.has("topIds")) return;
   batch->top_ids = args.int32_array("topIds");
   batch->top_values = args.float32_array("topValues");
+  batch->top_log_sum_exp = args.float32_array("topLogSumExp");
   const size_t expected = batch->tokens.size() * static_cast<size_t>(teacher_top);
   for (const auto& [name, found] :
        {std::pair{"topIds", batch->top_ids.size()}, {"topValues", batch->top_values.size()}})
     if (found != expected)
       throw to_js_error(
           env, Status("ERR_SHAPE", format_text("batch.%s: expected %zu values, found %zu", name, expected, found)));
+  const size_t sums = batch->top_log_sum_exp.size();
+  if (sums != 0 && sums != batch->tokens.size())
+    throw to_js_error(env, Status("ERR_SHAPE", format_text("batch.topLogSumExp: expected %zu values, found %zu",
+                                                           batch->tokens.size(), sums)));
 }
 
 }  // namespace

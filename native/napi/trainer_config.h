@@ -16,7 +16,7 @@ TrainConfig train_config_of(const Napi::CallbackInfo& info);
 // A batch with memory of its own.
 struct OwnedBatch {
   std::vector<int32_t> tokens, labels, document_starts, top_ids;
-  std::vector<float> top_values;
+  std::vector<float> top_values, top_log_sum_exp;
   TrainBatch view;
 };
 // TrainBatch of src/train/native-trainer.ts, of a trainer that takes so many of a teacher's logits a token.

@@ -20,6 +20,8 @@ LogitTermKind kind_of(LossKind kind) {
     case LossKind::kKl:
     case LossKind::kMft:
       return LogitTermKind::kKl;
+    case LossKind::kKlTail:
+      return LogitTermKind::kKlTail;
     case LossKind::kReverseKl:
       return LogitTermKind::kReverseKl;
     case LossKind::kJsd:
@@ -112,6 +114,7 @@ Status LossHead::chunk_losses(TrainContext& context, const TrainBatch& batch, in
   args.gradient = backward;
   args.top_ids = batch.top_ids + begin * teacher_top_;
   args.top_values = batch.top_values + begin * teacher_top_;
+  if (batch.top_log_sum_exp != nullptr) args.top_log_sum_exp = batch.top_log_sum_exp + begin;
   args.teacher_top = teacher_top_;
   ESP_RETURN_IF_ERROR(context.workspace.reserve(logit_loss_workspace_size(context.cpu, args)));
   return logit_loss(context.cpu, args, context.workspace.as<void>(), context.workspace.size());

@@ -36,6 +36,7 @@ enum class LossKind : int32_t {
   kLogitsMse,
   kLogitsCosine,
   kMft,
+  kKlTail,
   kHiddenMse,
   kHiddenCosine,
   kHiddenSquarehead,
@@ -85,10 +86,11 @@ struct TrainBatch {
   const int32_t* tokens = nullptr;
   const int32_t* labels = nullptr;
   const int32_t* document_starts = nullptr;
-  const int32_t* top_ids = nullptr;      // [sequences, length, teacher_top], best first
-  const float* top_values = nullptr;     // likewise: their logits
-  int64_t skip_begin = 0, skip_end = 0;  // layers [begin, end) are left out; forward-only trainers
-  bool last = false;                     // of its update: data-parallel sums may start as gradients become complete
+  const int32_t* top_ids = nullptr;        // [sequences, length, teacher_top], best first
+  const float* top_values = nullptr;       // likewise: their logits
+  const float* top_log_sum_exp = nullptr;  // [sequences, length]; for kKlTail
+  int64_t skip_begin = 0, skip_end = 0;    // layers [begin, end) are left out; forward-only trainers
+  bool last = false;                       // of its update: data-parallel sums may start as gradients become complete
   int64_t token_count() const { return sequences * length; }
 };
 

@@ -15,6 +15,8 @@ Status bad_config(const std::string& what) { return Status("ERR_ARGUMENT", what)
 // A term over the teacher's largest logits alone.
 Status check_top_term(const TrainConfig& config, const LossTerm& term) {
   if (term.kind == LossKind::kMft) return bad_config("losses: mft needs all of a teacher's logits");
+  if (term.kind == LossKind::kKlTail && term.temperature != 1)
+    return bad_config("losses: kl_tail: temperature: expected 1 without all of a teacher's logits");
   if (term.top_k >= 1 && term.top_k <= config.teacher_top) return Status::ok();
   return bad_config(format_text("losses: topK: expected 1 to %lld, the teacher's logits there are, found %lld",
                                 static_cast<long long>(config.teacher_top), static_cast<long long>(term.top_k)));
@@ -29,6 +31,8 @@ Status check_logit_term(const TrainConfig& config, const LossTerm& term) {
                                   static_cast<long long>(vocab), static_cast<long long>(term.top_k)));
   if (!(term.beta >= 0) || term.beta > 1) return bad_config("losses: beta: expected 0 to 1");
   if (!(term.threshold >= 0) || term.threshold >= 1) return bad_config("losses: threshold: expected 0 to below 1");
+  if (term.kind == LossKind::kKlTail && term.top_k == 0)
+    return bad_config("losses: kl_tail: topK: expected at least 1");
   if (config.teacher_top > 0) return check_top_term(config, term);
   if (config.teacher.spec.vocab_size == vocab) return Status::ok();
   return bad_config(format_text("losses: teacher and model have vocabularies of %lld and %lld tokens",

@@ -12,6 +12,7 @@ const layer = z.number().int().min(-1);
 
 const logitKinds = {
   kl: "kl",
+  "kl-tail": "kl_tail",
   mft: "mft",
   "reverse-kl": "reverse_kl",
   jsd: "jsd",
@@ -106,6 +107,8 @@ function checkLossOptions(options: LossOptions): void {
   if (kdLoss !== "jsd" && jsdBeta !== undefined) refuse(`jsdBeta: only kdLoss jsd has it, found kdLoss ${kdLoss}`);
   if (kdLoss !== "mft" && options.mftThreshold !== undefined)
     refuse(`mftThreshold: only kdLoss mft has it, found kdLoss ${kdLoss}`);
+  if (kdLoss === "kl-tail" && options.teacherLogits === undefined && options.topK === 0)
+    refuse("topK: kdLoss kl-tail is over the teacher's largest logits and the rest; expected at least 1, found 0");
   if (kdLoss === "cosine" && temperatureSquared)
     refuse("temperatureSquared: kdLoss cosine does not depend on the temperature; use kdWeight");
   const { intermediateLoss, intermediateWeight = 1, intermediateBalance = "dynamic" } = options;
@@ -120,11 +123,14 @@ function checkLossOptions(options: LossOptions): void {
     refuse("intermediateBalance: dynamic scales to the logits' loss, but kdWeight and ceWeight are 0; expected static");
 }
 
-function checkTeacherLogits({ teacher, teacherLogits, kdLoss, intermediateLoss }: LossOptions): void {
+function checkTeacherLogits(options: LossOptions): void {
+  const { teacher, teacherLogits, kdLoss, intermediateLoss, temperature } = options;
   if (teacherLogits === undefined) return;
   if (teacher !== undefined) refuse("teacher, teacherLogits: expected one of them, found both");
   if (intermediateLoss !== undefined)
     refuse("intermediateLoss: cached logits have no hidden states; expected a teacher, or the logits' loss alone");
+  if (kdLoss === "kl-tail" && temperature !== 1)
+    refuse(`temperature: kl-tail of cached logits is known at temperature 1 alone, found ${temperature}`);
   if (kdLoss === "mft")
     refuse("kdLoss: mft needs all of the teacher's logits, the cache has the largest; use a teacher");
 }

@@ -34,6 +34,8 @@ export type LossTerm =
       /** jsd only: weight of the teacher in the mixture, 0..1. */
       beta?: number;
     }
+  /** kl over the teacher's topK (at least 1) and one more value for all the rest; of cached logits, temperature 1. */
+  | { kind: "kl_tail"; weight: number; temperature: number; topK: number }
   /** kl with a teacher corrected by the labels, see kernels/logit_loss; `threshold`: 0 to below 1. */
   | { kind: "mft"; weight: number; temperature: number; topK: number; threshold: number }
   | {
@@ -103,6 +105,8 @@ export interface TrainBatch {
   /** [sequences, length, teacherTop]: the teacher's largest logits after each token, best first, and their ids. */
   topIds?: Int32Array;
   topValues?: Float32Array;
+  /** [sequences, length]: log of the sum of exp over all of its logits; for kl_tail. */
+  topLogSumExp?: Float32Array;
   /** Layers [skipBegin, skipEnd) are left out; only where the trainer is forward only. Default: none. */
   skipBegin?: number;
   skipEnd?: number;

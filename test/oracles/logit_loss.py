@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 OUT = Path(__file__).resolve().parent.parent / "fixtures" / "train-kernels" / "logit_loss.json"
 ROWS, VOCAB = 4, 37
-KINDS = ["cross_entropy", "kl", "reverse_kl", "jsd", "logits_mse", "logits_cosine"]
+KINDS = ["cross_entropy", "kl", "reverse_kl", "jsd", "logits_mse", "logits_cosine", "kl_tail"]
 
 
 def corrected(p, labels, threshold):
@@ -39,6 +39,14 @@ def divergence(kind, log_q, log_p, beta):
     return beta * kl(log_p, log_m) + (1 - beta) * kl(log_q, log_m)
 
 
+def tail(q, p, top_k):
+    """KL over the teacher's top k and one more value for the rest."""
+    p, places = p.topk(top_k, dim=-1)
+    q = q.gather(-1, places)
+    whole = lambda x: torch.cat([x, 1 - x.sum(-1, keepdim=True)], -1)  # noqa: E731
+    return (whole(p) * (whole(p) / whole(q)).log()).sum(-1)
+
+
 def term(case, s, t, labels):
     kind, tau, top_k = case["kind"], case.get("temperature", 1.0), case.get("topK", 0)
     if kind == "cross_entropy":
@@ -46,6 +54,8 @@ def term(case, s, t, labels):
     s, t = s / tau, t / tau
     if "correctionThreshold" in case and kind in ("kl", "reverse_kl", "jsd"):
         t = torch.log(corrected(t.softmax(-1), labels, case["correctionThreshold"]))
+    if kind == "kl_tail":
+        return tail(s.softmax(-1), t.softmax(-1), top_k).sum()
     if top_k:
         t, places = t.topk(top_k, dim=-1)
         s = s.gather(-1, places)
@@ -58,7 +68,9 @@ def term(case, s, t, labels):
 
 def cases():
     yield dict(kind="cross_entropy", weight=1.0)
-    for kind in KINDS[1:]:
+    for tau, top_k in ((1.0, 5), (2.5, 1), (0.5, 36)):
+        yield dict(kind="kl_tail", weight=0.5, temperature=tau, topK=top_k)
+    for kind in KINDS[1:-1]:
         base = dict(kind=kind, weight=0.5)
         for beta in (0.0, 0.3, 1.0) if kind == "jsd" else (None,):
             beta = {} if beta is None else dict(beta=beta)

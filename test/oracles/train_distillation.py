@@ -47,6 +47,9 @@ CASES = {
     "mft, softened, with cross-entropy": dict(
         teacher=dict(num_hidden_layers=3), losses=[CE, logits_term("mft", 0.8, 1.5, threshold=0.2)]
     ),
+    "kl_tail of the top 4, softened": dict(
+        teacher=dict(num_hidden_layers=3), losses=[CE, logits_term("kl_tail", 0.8, 1.5, 4)]
+    ),
     "mft of the top 6 and kl": dict(
         teacher={}, losses=[logits_term("mft", 0.5, 1.0, 6, threshold=0.7), logits_term("kl", 0.5)]
     ),
@@ -144,6 +147,11 @@ def logit_value(term, student, teacher, labels):
     if kind == "cross_entropy":
         return cross_entropy(student, labels, reduction="none")
     s, t = student / term["temperature"], teacher / term["temperature"]
+    if kind == "kl_tail":
+        p, top = torch.topk(t.softmax(-1), term["topK"], dim=-1)
+        q = s.softmax(-1).gather(-1, top)
+        rest = lambda x: 1 - x.sum(-1)  # noqa: E731
+        return (p * (p / q).log()).sum(-1) + rest(p) * (rest(p) / rest(q)).log()
     if kind == "mft":
         t = corrected(t.softmax(-1), labels, term["threshold"]).log()
     if term["topK"] > 0:

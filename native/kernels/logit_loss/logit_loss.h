@@ -21,6 +21,9 @@ enum class LogitTermKind : int32_t {
   kJsd,
   kLogitsMse,     // Σ (s - t)² / n
   kLogitsCosine,  // 1 - s·t / (|s| |t|), each norm at least 1e-8
+  // Σ p (log p - log q) over the teacher's top_k and one more value, what all the rest of them sum to; here q and p are
+  // softmaxed over the whole vocabulary. Never more than kKl over all of it. top_k >= 1.
+  kKlTail,
 };
 
 struct LogitTerm {
@@ -47,6 +50,9 @@ constexpr int32_t kIgnoredLabel = -100;
 // top_ids, top_values [rows, teacher_top] i32, f32: instead of `teacher`, its largest logits, best first, and their
 // ids.
 //   Terms compare the first top_k of them, 1 <= top_k <= teacher_top, and correct nothing.
+// top_log_sum_exp [rows] f32: log of the sum of exp over all of the teacher's logits; for kKlTail over top_values,
+// whose
+//   temperature is 1 then.
 struct LogitLossArgs {
   float* logits;
   int64_t ld;
@@ -60,6 +66,7 @@ struct LogitLossArgs {
   bool gradient;
   const int32_t* top_ids;
   const float* top_values;
+  const float* top_log_sum_exp;
   int64_t teacher_top;  // 0: `teacher` has them all
 };
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -23,6 +24,8 @@ Status check_number(const char* name, int64_t term, float value, bool good, cons
 Status check_top_term(const LogitLossArgs& args, int64_t i) {
   const LogitTerm& term = args.terms[i];
   ESP_RETURN_IF_ERROR(check_number("correction", i, term.correction, term.correction < 0, "none without all logits"));
+  const bool known = term.kind != LogitTermKind::kKlTail || term.temperature == 1;
+  ESP_RETURN_IF_ERROR(check_number("temperature", i, term.temperature, known, "1 without all logits"));
   return ArgumentChecks("logit_loss")
       .positive("terms.top_k", term.top_k)
       .at_most("terms.top_k", term.top_k, args.teacher_top)
@@ -32,7 +35,7 @@ Status check_top_term(const LogitLossArgs& args, int64_t i) {
 Status check_term(const LogitLossArgs& args, int64_t i) {
   const LogitTerm& term = args.terms[i];
   ArgumentChecks checks("logit_loss");
-  checks.index("terms.kind", i, static_cast<int64_t>(term.kind), static_cast<int64_t>(LogitTermKind::kLogitsCosine) + 1)
+  checks.index("terms.kind", i, static_cast<int64_t>(term.kind), static_cast<int64_t>(LogitTermKind::kKlTail) + 1)
       .size("terms.top_k", term.top_k)
       .at_most("terms.top_k", term.top_k, args.vocab);
   ESP_RETURN_IF_ERROR(checks.done());
@@ -42,6 +45,8 @@ Status check_term(const LogitLossArgs& args, int64_t i) {
   ESP_RETURN_IF_ERROR(check_number("temperature", i, term.temperature, warm, "more than 0"));
   ESP_RETURN_IF_ERROR(check_number("correction", i, term.correction, term.correction < 1, "below 1"));
   if (args.teacher_top > 0) ESP_RETURN_IF_ERROR(check_top_term(args, i));
+  if (term.kind == LogitTermKind::kKlTail)
+    ESP_RETURN_IF_ERROR(ArgumentChecks("logit_loss").positive("terms.top_k", term.top_k).done());
   if (term.kind != LogitTermKind::kJsd) return Status::ok();
   return check_number("beta", i, term.beta, term.beta >= 0 && term.beta <= 1, "0 to 1");
 }
@@ -67,13 +72,16 @@ Status check(const LogitLossArgs& args) {
   bool compares = false;
   for (int64_t i = 0; i < args.term_count; ++i) compares |= args.terms[i].kind != LogitTermKind::kCrossEntropy;
   const bool cached = args.teacher_top > 0, teacher = compares && !cached;
+  const bool tail = std::any_of(args.terms, args.terms + args.term_count,
+                                [](const LogitTerm& term) { return term.kind == LogitTermKind::kKlTail; });
   ArgumentChecks checks("logit_loss");
   checks.pointer("logits", args.logits, args.rows > 0)
       .pointer("labels", args.labels, args.rows > 0)
       .pointer("sums", args.sums, args.term_count > 0)
       .pointer("teacher", args.teacher, teacher && args.rows > 0)
       .pointer("top_ids", args.top_ids, cached && args.rows > 0)
-      .pointer("top_values", args.top_values, cached && args.rows > 0);
+      .pointer("top_values", args.top_values, cached && args.rows > 0)
+      .pointer("top_log_sum_exp", args.top_log_sum_exp, cached && tail && args.rows > 0);
   if (teacher) checks.stride("ld_teacher", args.ld_teacher, args.vocab);
   for (int64_t row = 0; checks.is_ok() && row < args.rows; ++row)
     if (args.labels[row] != kIgnoredLabel) checks.index("labels", row, args.labels[row], args.vocab);

@@ -11,6 +11,9 @@ namespace {
 
 using Values = std::vector<double>;
 
+// What the student gives the tail at least: its logarithm stays finite.
+constexpr double kLeastTail = 1e-7;
+
 double log_sum_exp(const Values& x) {
   const double maximum = *std::max_element(x.begin(), x.end());
   double sum = 0;
@@ -131,6 +134,36 @@ Values compared_teacher(const LogitLossArgs& args, int64_t row, const LogitTerm&
   return gather(t, places);
 }
 
+// kKlTail of one row over scaled logits; its weighted gradient is added to g [vocab].
+double tail_of_row(const LogitLossArgs& args, int64_t row, const LogitTerm& term, const Values& s, Values& g) {
+  std::vector<int64_t> places;
+  const Values t = compared_teacher(args, row, term, places);
+  double log_sum = 0;
+  if (args.teacher_top > 0) {
+    log_sum = args.top_log_sum_exp[row];
+  } else {
+    const float* teacher = args.teacher + row * args.ld_teacher;
+    Values all(teacher, teacher + args.vocab);
+    for (double& value : all) value /= term.temperature;
+    log_sum = log_sum_exp(all);
+  }
+  const Values log_q = log_softmax(s);
+  double loss = 0, kept = 0, given = 0;
+  for (size_t i = 0; i < places.size(); ++i) {
+    const double log_p = t[i] - log_sum;
+    loss += std::exp(log_p) * (log_p - log_q[places[i]]);
+    kept += std::exp(log_p);
+    given += std::exp(log_q[places[i]]);
+  }
+  const double rest = std::max(1 - kept, 0.0), free = std::max(1 - given, kLeastTail);
+  if (rest > 0) loss += rest * (std::log(rest) - std::log(free));
+  const double factor = term.weight / term.temperature, ratio = rest / free;
+  for (size_t i = 0; i < g.size(); ++i) g[i] += factor * (1 - ratio) * std::exp(log_q[i]);
+  for (size_t i = 0; i < places.size(); ++i)
+    g[places[i]] += factor * (ratio * std::exp(log_q[places[i]]) - std::exp(t[i] - log_sum));
+  return loss;
+}
+
 // One term of one row; its weighted gradient is added to g [vocab].
 double term_of_row(const LogitLossArgs& args, int64_t row, const LogitTerm& term, Values& g) {
   const float* logits = args.logits + row * args.ld;
@@ -143,6 +176,7 @@ double term_of_row(const LogitLossArgs& args, int64_t row, const LogitTerm& term
     return -log_q[label];
   }
   for (double& value : s) value /= term.temperature;
+  if (term.kind == LogitTermKind::kKlTail) return tail_of_row(args, row, term, s, g);
   std::vector<int64_t> places;
   const Values t = compared_teacher(args, row, term, places);
   Values d;

@@ -14,6 +14,14 @@ bool compares_probabilities(LogitTermKind kind) {
   return kind == LogitTermKind::kKl || kind == LogitTermKind::kReverseKl || kind == LogitTermKind::kJsd;
 }
 
+// Whether the gradient is written to every logit.
+bool is_dense(const LogitTerm& term) {
+  return term.top_k == 0 || term.kind == LogitTermKind::kCrossEntropy || term.kind == LogitTermKind::kKlTail;
+}
+
+// What the student gives the tail at least: its logarithm stays finite.
+constexpr double kLeastTail = 1e-7;
+
 // A row's probabilities at one temperature.
 struct Distribution {
   LogitRow row;
@@ -37,7 +45,7 @@ struct Compared {
 class RowTerms {
  public:
   RowTerms(const LogitLossKernels& kernels, const LogitLossArgs& args, int64_t row, const LogitLossScratch& scratch)
-      : kernels_(kernels), args_(args), scratch_(scratch), label_(args.labels[row]) {
+      : kernels_(kernels), args_(args), scratch_(scratch), row_(row), label_(args.labels[row]) {
     logits_ = args.logits + row * args.ld;
     teacher_ = args.teacher != nullptr ? args.teacher + row * args.ld_teacher : nullptr;
     top_ids_ = args.top_ids + row * args.teacher_top;
@@ -47,7 +55,7 @@ class RowTerms {
     for (int64_t i = 0; i < args.term_count; ++i)
       if (args.terms[i].weight != 0) {
         ++weighted;
-        whole = whole && (args.terms[i].top_k == 0 || args.terms[i].kind == LogitTermKind::kCrossEntropy);
+        whole = whole && is_dense(args.terms[i]);
       }
     // One dense term may overwrite the logits as it reads them, when it is the last to need them.
     in_place_ = weighted == 1 && whole && args.terms[args.term_count - 1].weight != 0;
@@ -56,6 +64,7 @@ class RowTerms {
 
   double run(const LogitTerm& term) {
     if (term.kind == LogitTermKind::kCrossEntropy) return cross_entropy(term);
+    if (term.kind == LogitTermKind::kKlTail) return tail_divergence(term);
     Compared compared = {logits_, teacher_, args_.vocab};
     if (term.correction >= 0 && compares_probabilities(term.kind)) {
       correct_teacher(term);
@@ -96,6 +105,47 @@ class RowTerms {
       gradient_[label_] -= term.weight;
     }
     return value;
+  }
+
+  // Sums over the top_k run in float64: what 1 - m leaves must not be noise.
+  double tail_divergence(const LogitTerm& term) {
+    const float scale = 1.0f / term.temperature;
+    const Distribution student = distribution_of(kernels_, logits_, args_.vocab, scale);
+    double log_sum;  // of the teacher
+    if (args_.teacher_top > 0) {
+      log_sum = args_.top_log_sum_exp[row_];
+    } else {
+      const Distribution teacher = distribution_of(kernels_, teacher_, args_.vocab, scale);
+      log_sum = teacher.log_sum + static_cast<double>(teacher.row.shift) / term.temperature;
+    }
+    gather(teacher_, term.top_k);
+    const double student_sum = student.log_sum + static_cast<double>(student.row.shift) / term.temperature;
+    double loss = 0, kept = 0, given = 0;
+    for (int64_t i = 0; i < term.top_k; ++i) {
+      const double log_p = static_cast<double>(scratch_.teacher_top[i]) / term.temperature - log_sum;
+      const double log_q = static_cast<double>(scratch_.student_top[i]) / term.temperature - student_sum;
+      const double p = std::exp(log_p), q = std::exp(log_q);
+      loss += p * (log_p - log_q);
+      kept += p;
+      given += q;
+    }
+    const double rest = std::max(1 - kept, 0.0), free = std::max(1 - given, kLeastTail);
+    if (rest > 0) loss += rest * (std::log(rest) - std::log(free));
+    if (args_.gradient && term.weight != 0) tail_gradient(term, student, log_sum, student_sum, rest / free);
+    return loss;
+  }
+
+  // (1 - ratio) q everywhere, and at the top_k what makes it q - p.
+  void tail_gradient(const LogitTerm& term, const Distribution& student, double log_sum, double student_sum,
+                     double ratio) {
+    const double factor = term.weight / term.temperature;
+    kernels_.loss.softmax(student.row, args_.vocab, 1.0f / term.temperature, static_cast<float>(factor * (1 - ratio)),
+                          next_gradient());
+    for (int64_t i = 0; i < term.top_k; ++i) {
+      const double p = std::exp(static_cast<double>(scratch_.teacher_top[i]) / term.temperature - log_sum);
+      const double q = std::exp(static_cast<double>(scratch_.student_top[i]) / term.temperature - student_sum);
+      gradient_[scratch_.candidates[i].id] += static_cast<float>(factor * (ratio * q - p));
+    }
   }
 
   // scratch.teacher = the teacher's logits with the label's raised so far that their softmax is p'.
@@ -192,6 +242,7 @@ class RowTerms {
   const LogitLossKernels& kernels_;
   const LogitLossArgs& args_;
   const LogitLossScratch& scratch_;
+  const int64_t row_;
   const int64_t label_;
   float* logits_;
   const float* teacher_;

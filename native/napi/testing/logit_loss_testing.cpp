@@ -44,6 +44,7 @@ Napi::Value test_logit_loss(const Napi::CallbackInfo& info) {
   args.gradient = bool_of(o, "gradient");
   args.top_ids = data_of<int32_t>(o, "topIds");
   args.top_values = data_of<float>(o, "topValues");
+  args.top_log_sum_exp = data_of<float>(o, "topLogSumExp");
   args.teacher_top = int_of(o, "teacherTop");
   if (bool_of(o, "reference")) {
     throw_if_error(info.Env(), logit_loss_ref(args));

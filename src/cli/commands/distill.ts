@@ -41,7 +41,7 @@ export function register(program: Command): void {
     "\nDefaults that differ from train's: --lr 1e-4, --min-lr 1e-5, --warmup 40 (a tenth of a run below 400 steps)." +
       "\n\nA cache holds what the steps, batches, data, split and seed given take of the teacher; other students, and shorter\n" +
       "runs, learn from it without --teacher. It says beforehand what it takes: of each token, 6 bytes a logit (8 where the\n" +
-      "vocabulary has more than 65,536) and 4. Its loss is that of --top-k; hidden states and mft need the teacher itself." +
+      "vocabulary has more than 65,536) and 4. Its loss is that of --top-k; --kd-loss kl-tail counts the rest besides; hidden states and mft need the teacher itself." +
       "\n\nExample:\n  espalier distill --teacher SmolLM2-135M --student pruned --data corpus --steps 400 --out runs/student" +
       "\n  espalier distill --teacher SmolLM2-135M --cache-teacher logits --cache-only --data corpus --steps 400" +
       "\n  espalier distill --cache-teacher logits --student pruned --data corpus --steps 400 --out runs/student",

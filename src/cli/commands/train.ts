@@ -66,7 +66,8 @@ const flags: readonly Flag[] = [
   ["--ce-weight <x>", "weight of the cross-entropy with the data (default: 1; with a teacher 0)", realNumber],
   [
     "--kd-loss <kind>",
-    "of the logits: kl, reverse-kl, jsd, mse, cosine, or mft: kl with a teacher corrected by the labels (default: kl)",
+    "of the logits: kl, reverse-kl, jsd, mse, cosine, mft: kl with a teacher corrected by the labels, or kl-tail: kl over " +
+      "--top-k and all the rest as one (default: kl)",
   ],
   ["--kd-weight <x>", "its weight (default: 1)", realNumber],
   ["--temperature <x>", "of both models' logits (default: 1)", realNumber],

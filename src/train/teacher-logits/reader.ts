@@ -110,7 +110,9 @@ export class TeacherLogits {
     const { topK, sequenceLength: length } = this.manifest;
     const topIds = new Int32Array(records.length * length * top);
     const topValues = new Float32Array(topIds.length);
-    for (const [row, { ids, values, tokensChecksum: made }] of records.entries()) {
+    const topLogSumExp = new Float32Array(records.length * length);
+    for (const [row, { ids, values, sums, tokensChecksum: made }] of records.entries()) {
+      topLogSumExp.set(sums, row * length);
       if (made !== tokensChecksum(batch, row))
         this.#refuse("data", "a sample has other tokens than when it was cached");
       for (let token = 0; token < length; ++token) {
@@ -119,7 +121,7 @@ export class TeacherLogits {
         topValues.set(values.subarray(from, from + top), to);
       }
     }
-    return { ...batch, topIds, topValues };
+    return { ...batch, topIds, topValues, topLogSumExp };
   }
 
   async #read(begin: number, count: number): Promise<DecodedRecord[]> {

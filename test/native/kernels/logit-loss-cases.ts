@@ -37,6 +37,11 @@ export function termOf(kind: (typeof kinds)[number], rest: Partial<Term> = {}): 
   return { kind: kinds.indexOf(kind), weight: 1, temperature: 1, topK: 0, beta: 0.5, ...rest };
 }
 
+/** kKlTail, which needs a topK. */
+export function tailTerm(topK: number, rest: Partial<Term> = {}): Term {
+  return { kind: kinds.length, weight: 1, temperature: 1, topK, ...rest };
+}
+
 /** Logits up to +-12; every fifth label does not count. */
 export function makeLossCall(rows: number, vocab: number, terms: readonly Term[]): LossCall {
   const [ld, ldTeacher] = [vocab + 3, vocab + 1];

@@ -189,7 +189,8 @@ describe("logit_loss", () => {
     expect(refusedTerm({ topK: 6 })).toBe("logit_loss: terms.top_k: expected at most 5, found 6");
     expect(refusedTerm({ temperature: 0 })).toBe("logit_loss: terms[0].temperature: expected more than 0, found 0");
     expect(refusedTerm({ beta: 1.5 })).toBe("logit_loss: terms[0].beta: expected 0 to 1, found 1.5");
-    expect(refusedTerm({ kind: 6 })).toBe("logit_loss: terms.kind[0]: expected 0 to 5, found 6");
+    expect(refusedTerm({ kind: 7 })).toBe("logit_loss: terms.kind[0]: expected 0 to 6, found 7");
+    expect(refusedTerm({ kind: 6, topK: 0 })).toBe("logit_loss: terms.top_k: expected 1 or more, found 0");
     for (const isa of isas.slice(1))
       expect(failureOf(() => runLoss(call, { isa, workspaceShort: 1 })).code).toBe("ERR_WORKSPACE");
   });

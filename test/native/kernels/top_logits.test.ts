@@ -1,7 +1,7 @@
 /** The teacher's largest logits: found, compared with a student's, and how far that is from comparing all of them. */
 import { binding } from "../../../src/binding.js";
 import { compareExact, expectWithin } from "../../compare.js";
-import { kinds, type LossCall, makeLossCall, runLoss, termOf } from "./logit-loss-cases.js";
+import { kinds, type LossCall, makeLossCall, runLoss, tailTerm, termOf } from "./logit-loss-cases.js";
 import { failureOf, isas, randomArray } from "./row-cases.js";
 
 interface Top {
@@ -84,8 +84,8 @@ describe("top_logits", () => {
 /** The call with the teacher's `top` largest logits in its place. */
 function cached(call: LossCall, top: number): Record<string, unknown> {
   const { ldTeacher: ld, rows, vocab } = call;
-  const { ids, values } = topOf({ logits: call.teacher!, ld, rows, vocab }, top);
-  return { ...call, teacher: null, topIds: ids, topValues: values, teacherTop: top };
+  const { ids, values, logSumExp } = topOf({ logits: call.teacher!, ld, rows, vocab }, top);
+  return { ...call, teacher: null, topIds: ids, topValues: values, topLogSumExp: logSumExp, teacherTop: top };
 }
 
 const comparing = kinds.slice(1);
@@ -144,6 +144,80 @@ describe("logit_loss over a teacher's largest logits", () => {
   });
 });
 
+describe("logit_loss over the largest logits and the rest", () => {
+  it.each(isas)("%s equals the reference, alone and among others", (isa) => {
+    for (const [rows, vocab, top] of [
+      [1, 1, 1],
+      [3, 5, 2],
+      [7, 67, 66],
+      [9, 300, 20],
+      [1, 49152, 128],
+    ] as const)
+      for (const terms of [
+        [tailTerm(top, { weight: 0.7, temperature: 1.5 })],
+        [
+          tailTerm(top),
+          termOf("cross_entropy", { weight: 0.3 }),
+          tailTerm(1, { weight: 2 }),
+          termOf("kl", { topK: top }),
+        ],
+        [termOf("cross_entropy"), tailTerm(top, { weight: 0 })],
+      ]) {
+        const call = makeLossCall(rows, vocab, terms);
+        const expected = runLoss(call, { reference: true });
+        for (const threads of [1, 3]) {
+          const found = runLoss(call, { isa, threads });
+          const label = `${isa} ${rows} x ${vocab} top ${top}, ${threads} threads`;
+          expectWithin(found.sums, expected.sums, "logit_loss/sum", label);
+          expectWithin(found.logits, expected.logits, vocab === 1 ? "logit_loss/sum" : "logit_loss/gradient", label);
+        }
+      }
+  });
+
+  it.each([...isas, "reference"] as const)("%s gives the same of cached logits", (isa) => {
+    const options = isa === "reference" ? { reference: true } : { isa };
+    const call = makeLossCall(6, 300, [tailTerm(20, { weight: 0.6 })]);
+    const expected = runLoss(call, options);
+    for (const top of [20, 50]) {
+      const found = runLoss(cached(call, top) as unknown as LossCall, options);
+      expectWithin(found.sums, expected.sums, "logit_loss/cached-tail", isa);
+      expectWithin(found.logits, expected.logits, "logit_loss/gradient", isa);
+    }
+  });
+
+  it("reference gradients equal central differences", () => {
+    const call = makeLossCall(1, 9, [tailTerm(3, { weight: 2, temperature: 1.25 })]);
+    const { logits: gradient } = runLoss(call, { reference: true });
+    const sumAt = (place: number, value: number): number => {
+      const moved = call.logits.slice();
+      moved[place] = value;
+      return runLoss({ ...call, logits: moved }, { reference: true, gradient: false }).sums[0]!;
+    };
+    for (let i = 0; i < 9; ++i) {
+      const [above, below] = [Math.fround(call.logits[i]! + 2 ** -10), Math.fround(call.logits[i]! - 2 ** -10)];
+      expect(gradient[i]).toBeCloseTo((2 * (sumAt(i, above) - sumAt(i, below))) / (above - below), 4);
+    }
+  });
+
+  it("stays finite where the student gives the tail nothing", () => {
+    for (const options of [...isas.map((isa) => ({ isa })), { reference: true }]) {
+      const call = makeLossCall(4, 50, [tailTerm(3)]);
+      const far = { ...call, logits: call.logits.map((value) => value * 1000) };
+      const { logits, sums } = runLoss(far, options);
+      expect([...logits, ...sums].every(Number.isFinite)).toBe(true);
+    }
+  });
+
+  it("refuses cached logits at another temperature, or without their sums", () => {
+    const call = cached(makeLossCall(2, 40, [tailTerm(5)]), 8);
+    const refused = (change: object): string => failureOf(() => runLoss({ ...call, ...change } as never)).message;
+    expect(refused({ terms: [tailTerm(5, { temperature: 2 })] })).toBe(
+      "logit_loss: terms[0].temperature: expected 1 without all logits, found 2",
+    );
+    expect(refused({ topLogSumExp: null })).toBe("logit_loss: top_log_sum_exp: expected a pointer, found nullptr");
+  });
+});
+
 /** log softmax in float64. */
 function logSoftmax(row: Float32Array): number[] {
   const largest = Math.max(...row);
@@ -172,6 +246,7 @@ describe("what leaving out the tail costs", () => {
       const kl = (topK: number): number =>
         runLoss({ ...one, terms: [termOf("kl", { topK })] }, { reference: true }).sums[0]!;
       const [whole, cut] = [kl(0), kl(top)];
+      const withTail = runLoss({ ...one, terms: [tailTerm(top)] }, { reference: true }).sums[0]!;
       const [p, q] = [one.teacher, one.logits].map((x) => logSoftmax(x.slice(0, 300)).map(Math.exp)) as [
         number[],
         number[],
@@ -186,6 +261,8 @@ describe("what leaving out the tail costs", () => {
       const tailKl = divergence(tail(p, 1 - m), tail(q, 1 - Q));
       const split = divergence([m, 1 - m], [Q, 1 - Q]);
       expect(m * cut + (1 - m) * tailKl + split).toBeCloseTo(whole, 6);
+      expect(m * cut + split).toBeCloseTo(withTail, 6);
+      expect(withTail).toBeLessThanOrEqual(whole + 1e-9);
       expect(whole - cut).toBeGreaterThanOrEqual(-(1 - m) * cut - 1e-9);
       expect(whole - cut).toBeLessThanOrEqual((1 - m) * tailKl + split + 1e-9);
     }

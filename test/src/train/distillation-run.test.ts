@@ -37,6 +37,7 @@ const kinds: Record<string, { teacher: string } & Losses> = {
   "reverse-kl": { teacher: "same", kdLoss: "reverse-kl" },
   jsd: { teacher: "same", kdLoss: "jsd", jsdBeta: 0.3, temperature: 2, temperatureSquared: true },
   mft: { teacher: "same", kdLoss: "mft", mftThreshold: 0.1, temperature: 1.5 },
+  "kl-tail": { teacher: "same", kdLoss: "kl-tail", topK: 4 },
   mse: { teacher: "same", kdLoss: "mse" },
   cosine: { teacher: "same", kdLoss: "cosine" },
   "hidden mse": { teacher: "same", intermediateLoss: "mse" },

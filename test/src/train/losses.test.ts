@@ -29,6 +29,7 @@ describe("terms of the loss", () => {
 
   it.each([
     ["kl", "kl"],
+    ["kl-tail", "kl_tail"],
     ["reverse-kl", "reverse_kl"],
     ["mse", "logits_mse"],
     ["cosine", "logits_cosine"],
@@ -104,6 +105,11 @@ describe("options of the loss", () => {
     [{ mftThreshold: 0.2 }, "mftThreshold: expected a teacher"],
     [{ teacher, mftThreshold: 0.2 }, "mftThreshold: only kdLoss mft"],
     [{ teacher, kdLoss: "mft", mftThreshold: 1 }, "mftThreshold"],
+    [{ teacher, kdLoss: "kl-tail" }, "topK: kdLoss kl-tail"],
+    [{ teacherLogits: "l", kdLoss: "kl-tail", temperature: 2 }, "temperature: kl-tail of cached logits"],
+    [{ teacherLogits: "l", teacher }, "teacher, teacherLogits"],
+    [{ teacherLogits: "l", kdLoss: "mft" }, "mft needs all"],
+    [{ teacherLogits: "l", intermediateLoss: "mse" }, "no hidden states"],
     [{ teacher, kdLoss: "cosine", temperatureSquared: true }, "temperatureSquared"],
     [{ teacher, kdWeight: 0 }, "kdWeight, ceWeight: expected one"],
     [{ teacher, intermediateWeight: 1 }, "intermediateWeight: expected intermediateLoss"],
