@@ -2,21 +2,19 @@
 // equal size; width against depth; which block of layers to drop. By LM loss, and by ARC-easy and PIQA where their files are given
 // (Winogrande is chance at this size); one short distillation with --steps.
 //   node bench/experiments/smollm2.mjs --model ~/.cache/espalier/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --out runs/smollm2
-//     --samples 32 --heldOut 16 --batch 4 --lr 0.0003 --steps 30 --seeds 1
+//     --samples 16 --heldOut 16 --batch 4 --lr 0.0003 --steps 30 --seeds 1
 //     [--tasks arc_easy=arc_easy.jsonl,piqa=piqa.jsonl --limit 100]
 import { readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { buildEngine, Engine, evaluateTasks, readTasks } from "../../dist/index.js";
 import { openLab } from "./lab.mjs";
 
-/** As large as 22 and as 15 of the 30 layers: 106 and 81 million parameters. */
-const WIDTHS = [
-  ["hidden 504, ffn 1280", { hidden: 504, ffn: 1280 }],
-  ["hidden 432, ffn 1024", { hidden: 432, ffn: 1024 }],
-];
-const BLOCKS = [8, 15];
+/** As large as 22 of the 30 layers: 106 million parameters. */
+const WIDTH = { hidden: 504, ffn: 1280 };
+const LAYERS = 22;
+const BLOCK = 30 - LAYERS;
 /** Sequences of 512 tokens for each loss without a block: there are many. */
-const LOSS_SAMPLES = 4;
+const LOSS_SAMPLES = 2;
 
 const lab = await openLab({ tasks: "", limit: 100 });
 const { model, tasks, limit, steps } = lab.options;
@@ -51,7 +49,7 @@ async function rowOf(title, name, { directory, parameters, loss }) {
   return { model: title, parameters, loss: loss.toFixed(3), ...Object.fromEntries(shown) };
 }
 
-const importance = await lab.scores("calibration-1234", { layerBlocks: [1, ...BLOCKS], lossSamples: LOSS_SAMPLES });
+const importance = await lab.scores("calibration-1234", { layerBlocks: [1, BLOCK], lossSamples: LOSS_SAMPLES });
 const whole = await lab.loss("whole", model);
 const rows = [await rowOf("SmolLM2-135M", "whole", { ...whole, parameters: null })];
 const methods = [
@@ -60,25 +58,20 @@ const methods = [
   ["random, seed 1", { importance: "random", seed: 1 }],
   ["random, seed 2", { importance: "random", seed: 2 }],
 ];
-for (const [shapeName, shape] of WIDTHS)
-  for (const [method, how] of methods) {
-    const name = `${shapeName}-${method}`.replaceAll(/\W+/g, "-");
-    rows.push(await rowOf(`${shapeName}: ${method}`, name, await lab.student(name, { ...shape, ...how })));
-  }
-for (const size of BLOCKS) {
-  const layers = 30 - size;
-  const depths = [
-    ["least block importance", { layers, importance }],
-    ["block that costs least", { layers, importance, layerMethod: "contiguous-loss" }],
-    ["the last", { dropLayers: `${layers + 1}-30` }],
-    ["up to the last but one", { dropLayers: `${layers}-29` }],
-  ];
-  for (const [method, how] of depths) {
-    const name = `layers-${layers}-${method}`.replaceAll(/\W+/g, "-");
-    const student = await lab.student(name, how);
-    const gone = student.droppedLayers.join(" ");
-    rows.push(await rowOf(`${layers} layers, gone: ${method} (${gone})`, name, student));
-  }
+for (const [method, how] of methods) {
+  const name = `width-${method}`.replaceAll(/\W+/g, "-");
+  rows.push(await rowOf(`hidden 504, ffn 1280: ${method}`, name, await lab.student(name, { ...WIDTH, ...how })));
+}
+const depths = [
+  ["least block importance", { layers: LAYERS, importance }],
+  ["block that costs least", { layers: LAYERS, importance, layerMethod: "contiguous-loss" }],
+  ["the last", { dropLayers: `${LAYERS + 1}-30` }],
+  ["up to the last but one", { dropLayers: `${LAYERS}-29` }],
+];
+for (const [method, how] of depths) {
+  const name = `depth-${method}`.replaceAll(/\W+/g, "-");
+  const student = await lab.student(name, how);
+  rows.push(await rowOf(`22 layers, gone: ${method} (${student.droppedLayers.join(" ")})`, name, student));
 }
 
 const { loss } = JSON.parse(readFileSync(join(importance, "importance.json"), "utf8"));
@@ -94,7 +87,7 @@ lab.write("smollm2", tables);
 
 if (steps > 0) {
   const after = [];
-  for (const name of ["hidden-504-ffn-1280-activation", "layers-22-least-block-importance"]) {
+  for (const name of ["width-activation", "depth-least-block-importance"]) {
     const student = await lab.student(name, {});
     const run = await lab.distilled(`${name}-kl`, { student: student.directory, seed: lab.seeds[0], loss: "logits" });
     const before = student.loss.toFixed(3);
