@@ -1,6 +1,6 @@
 // The same questions of SmolLM2-135M, as far as a CPU goes, before distillation: activations against magnitude and chance at
-// equal size; width against depth; which block of layers to drop. By LM loss, and by ARC-easy and PIQA where their files are given
-// (Winogrande is chance at this size); one short distillation with --steps.
+// equal size; aggregators; width against depth; which block of layers to drop. By LM loss, and by ARC-easy and PIQA where their
+// files are given (Winogrande is chance at this size); one short distillation with --steps.
 //   node bench/experiments/smollm2.mjs --model ~/.cache/espalier/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --out runs/smollm2
 //     --samples 16 --heldOut 16 --batch 4 --lr 0.0003 --steps 30 --seeds 1
 //     [--tasks arc_easy=arc_easy.jsonl,piqa=piqa.jsonl --limit 100]
@@ -74,6 +74,22 @@ for (const [method, how] of depths) {
   rows.push(await rowOf(`22 layers, gone: ${method} (${student.droppedLayers.join(" ")})`, name, student));
 }
 
+/** The nine pairs of aggregators, all positions and without the first, where attention sinks stand. Models are not kept. */
+async function aggregatorRow(aggregate) {
+  const row = { "over sequences, positions": aggregate };
+  for (const skipFirstPosition of [false, true]) {
+    const name = `width-${aggregate.replace(",", "-")}${skipFirstPosition ? "-rest" : ""}`;
+    const student = await lab.student(name, { ...WIDTH, importance, aggregate, skipFirstPosition });
+    rmSync(student.directory, { recursive: true, force: true });
+    row[skipFirstPosition ? "without the first" : "all positions"] = student.loss.toFixed(3);
+  }
+  return row;
+}
+
+const aggregators = [];
+for (const batch of ["l2", "mean", "var"])
+  for (const sequence of ["l2", "mean", "var"]) aggregators.push(await aggregatorRow(`${batch},${sequence}`));
+
 const { loss } = JSON.parse(readFileSync(join(importance, "importance.json"), "utf8"));
 const without = loss.without.map(({ size, losses }) => ({
   "layers gone": size,
@@ -81,6 +97,7 @@ const without = loss.without.map(({ size, losses }) => ({
 }));
 const tables = [
   { title: "SmolLM2-135M before distillation", rows },
+  { title: "Loss before distillation by aggregators, hidden 504, ffn 1280", rows: aggregators },
   { title: `Loss without blocks of layers (whole ${loss.whole.toFixed(3)}, ${loss.tokens} tokens)`, rows: without },
 ];
 lab.write("smollm2", tables);

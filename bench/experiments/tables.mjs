@@ -30,7 +30,7 @@ function markdown(rows) {
 }
 
 function text(value) {
-  return typeof value === "number" ? value.toLocaleString("en-US") : String(value ?? "");
+  return Number.isInteger(value) ? value.toLocaleString("en-US") : String(value ?? "");
 }
 
 /** How long runs and students took, whatever else the machine did. */
