@@ -3,6 +3,7 @@
 #pragma once
 #include <napi.h>
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,13 @@ T* data_of(const Napi::Object& options, const char* key) {
   if (value.IsUndefined() || value.IsNull()) return nullptr;
   Napi::TypedArray array = value.As<Napi::TypedArray>();
   return reinterpret_cast<T*>(static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset());
+}
+// The whole array; empty when the property is absent or null.
+template <typename T>
+std::span<T> span_of(const Napi::Object& options, const char* key) {
+  T* data = data_of<T>(options, key);
+  if (data == nullptr) return {};
+  return {data, options.Get(key).As<Napi::TypedArray>().ElementLength()};
 }
 int64_t int_of(const Napi::Object& options, const char* key, int64_t fallback = 0);
 double number_of(const Napi::Object& options, const char* key, double fallback = 0);
