@@ -302,6 +302,10 @@ export const errorTable = {
     meaning: "Quantization cost more quality than allowed.",
     hint: "Keep the layers that hurt in a wider format: --override PATTERN=f16.",
   },
+  ERR_QUANT_GROUP_SIZE: {
+    meaning: "A quantization group or block has a size that the format or the tensor's shape does not allow.",
+    hint: "The message names the sizes that work.",
+  },
   ERR_RECIPE: {
     meaning: "A recipe cannot be read.",
     hint: "The message names the file and the field; a run's recipe.yaml is one.",
