@@ -67,7 +67,9 @@ export async function searchPrune(given: SearchOptions, hooks: SearchHooks = {})
   await makeDirectory(work).catch((error: unknown) => {
     throw toWriteError(error, work);
   });
+  let owned = true;
   const onWait = (): never => {
+    owned = false;
     throw new EspalierError("ERR_RUN_BUSY", `${work}: another process works on this search`);
   };
   const lock = { signal: hooks.signal, onWait, staleMs: STALE_LOCK_MS };
@@ -78,7 +80,8 @@ export async function searchPrune(given: SearchOptions, hooks: SearchHooks = {})
     done = true;
     return result;
   } catch (error) {
-    done = hooks.signal?.aborted !== true && !(await hasTrained(work));
+    // What another process works on is its own: only who holds the lock cleans up.
+    done = owned && hooks.signal?.aborted !== true && !(await hasTrained(work));
     throw error;
   } finally {
     if (done) await rm(work, { recursive: true, force: true });

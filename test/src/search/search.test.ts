@@ -131,6 +131,17 @@ it("goes on after a kill, on the command line", async () => {
   expect(one!.equals(two!)).toBe(true);
 });
 
+it("is left alone by a second one on the same output", async () => {
+  let second: Promise<unknown> | undefined;
+  const onProgress = ({ kind }: SearchProgress): void => {
+    if (kind === "candidates") second ??= searchPrune(optionsOf("twice")).catch((error: unknown) => error);
+  };
+  const first = await searchPrune(optionsOf("twice"), { onProgress });
+  expect(await second).toEqual(expect.objectContaining({ code: "ERR_RUN_BUSY" }));
+  expect(lossesOf(first)).toEqual(lossesOf(whole));
+  expect(readdirSync(root).filter((name) => name.includes("twice"))).toEqual(["twice"]);
+});
+
 describe("refuses", () => {
   it.each<[string, Partial<SearchOptions>, object, string, string]>([
     [
