@@ -3,12 +3,13 @@
  * measureImportance: which channels, heads and layers of a model matter, from forward passes over calibration data.
  */
 import { rm } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { runCalibrationPass, type CalibrationProgress, type TapRequest } from "../calibrate/index.js";
 import { fingerprintOf, openWhole, type Checkpoint } from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { readTasks, type LoadedTask } from "../evaluate/index.js";
-import { makeDirectory, writeDirectoryResumably } from "../files/atomic-directory.js";
+import { makeDirectory, toWriteError, writeDirectoryResumably } from "../files/atomic-directory.js";
+import { withLock } from "../files/lock.js";
 import { tokenizerOf } from "../train/parts.js";
 import { axisScores, blockImportance, type BlockStatistics } from "./aggregate.js";
 import {
@@ -57,6 +58,8 @@ interface Run {
 }
 
 const LOSS_BATCH_TOKENS = 2048;
+/** A run of the command line that stopped may have left its lock. */
+const STALE_LOCK_MS = 60_000;
 
 /** What is measured, in the order of `blockOf`. */
 export const importanceTaps = [
@@ -69,7 +72,7 @@ export const importanceTaps = [
 
 /**
  * Writes a directory of scores (importance.json, scores.safetensors) that `prune` takes for any target. Started again
- * after it was stopped, it goes on where it was. ERR_ARGUMENT, ERR_DATA_*, ERR_TASK_*, ERR_OUTPUT_EXISTS.
+ * after it was stopped, it goes on where it was. ERR_ARGUMENT, ERR_DATA_*, ERR_TASK_*, ERR_OUTPUT_EXISTS, ERR_RUN_BUSY.
  *
  * @example
  * await measureImportance({ model: "models/teacher", data: "corpus", samples: 1024, out: "scores" });
@@ -85,22 +88,37 @@ export async function measureImportance(
   const options = { ...resolved, layerBlocks: blockSizes(resolved, model.spec.numLayers) };
   const tasks = await tasksOf(options, model);
   let manifest: ImportanceManifest | null = null;
-  await writeDirectoryResumably(
-    options.out,
-    async (staging) => {
-      const work = join(staging, "work");
-      await makeDirectory(work);
-      const samples = await takeSamples(options, model, length, hooks.signal, (done, total) =>
-        hooks.onProgress?.({ kind: "indexing", done, total }),
-      );
-      const fingerprint = await fingerprintOf(model);
-      manifest = await measure({ options, model, fingerprint, tasks, samples, staging, work, hooks });
-      if (options.plot) await writeImportanceReport(staging);
-      await rm(work, { recursive: true });
-    },
-    { signal: hooks.signal },
-  );
+  await writeAlone(options.out, hooks.signal, async (staging) => {
+    const work = join(staging, "work");
+    await makeDirectory(work);
+    const samples = await takeSamples(options, model, length, hooks.signal, (done, total) =>
+      hooks.onProgress?.({ kind: "indexing", done, total }),
+    );
+    const fingerprint = await fingerprintOf(model);
+    manifest = await measure({ options, model, fingerprint, tasks, samples, staging, work, hooks });
+    if (options.plot) await writeImportanceReport(staging);
+    await rm(work, { recursive: true });
+  });
   return { ...manifest!, directory: options.out, seconds: (performance.now() - started) / 1000 };
+}
+
+/** writeDirectoryResumably by one process at a time: two would write the same journal. */
+async function writeAlone(
+  out: string,
+  signal: AbortSignal | undefined,
+  fill: (staging: string) => Promise<void>,
+): Promise<void> {
+  const place = resolve(out);
+  await makeDirectory(dirname(place)).catch((error: unknown) => {
+    throw toWriteError(error, out);
+  });
+  const onWait = (): never => {
+    throw new EspalierError("ERR_RUN_BUSY", `${out}: another process measures it`);
+  };
+  const lock = join(dirname(place), `.${basename(place)}.espalier-lock`);
+  await withLock(lock, { signal, onWait, staleMs: STALE_LOCK_MS }, () =>
+    writeDirectoryResumably(out, fill, { signal }),
+  );
 }
 
 /** Files are read before anything is measured: what is wrong with them shows at once. */

@@ -26,6 +26,7 @@ interface Options {
   plot?: boolean;
   threads?: number;
   isa: IsaName | "auto";
+  json?: boolean;
 }
 
 export function register(program: Command): void {
@@ -62,7 +63,7 @@ export function register(program: Command): void {
       "\n\nExample:\n  espalier importance SmolLM2-135M --data corpus --samples 1024 --plot --out scores" +
       "\n  espalier importance SmolLM2-135M --data corpus --layer-blocks 15 --tasks arc_easy=arc_easy.jsonl --out scores",
   );
-  action(command, async (context, model: string, options: Options) => {
+  action(command, async (context, model: string, { json: _json, ...options }: Options) => {
     const report = await measureImportance(
       { model, ...options },
       { signal: context.signal, onProgress: showImportance(context) },

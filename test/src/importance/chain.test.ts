@@ -1,5 +1,5 @@
 /** A teacher is trained, measured, pruned and distilled: the chain through the public API and the command line. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspectModel } from "../../../src/checkpoint/index.js";
 import { trainOptionsOf } from "../../../src/distill/distill.js";
@@ -63,6 +63,37 @@ describe("importance", () => {
     await measureImportance(options);
     const [one, two] = [scores, options.out].map((path) => readFileSync(join(path, "scores.safetensors")));
     expect(one!.equals(two!)).toBe(true);
+  });
+
+  it("is left alone by a second one on the same output", async () => {
+    const options = { model: teacher, data, samples: 24, seqLength: 32, out: join(root, "twice") };
+    let second: Promise<unknown> | undefined;
+    await measureImportance(options, {
+      onProgress: ({ kind }) => {
+        if (kind === "pass") second ??= measureImportance(options).catch((error: unknown) => error);
+      },
+    });
+    expect(await second).toEqual(expect.objectContaining({ code: "ERR_RUN_BUSY" }));
+    const [one, two] = [scores, options.out].map((path) => readFileSync(join(path, "scores.safetensors")));
+    expect(one!.equals(two!)).toBe(true);
+    expect(readdirSync(root).filter((name) => name.includes("twice"))).toEqual(["twice"]);
+  });
+
+  it("prints one JSON document on the command line", async () => {
+    const out = join(root, "printed");
+    const sizes = ["--samples", "4", "--seq-length", "16", "--loss-samples", "2"];
+    const { status, stdout } = await espalier([
+      "importance",
+      teacher,
+      "--data",
+      data,
+      ...sizes,
+      "--out",
+      out,
+      "--json",
+    ]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ directory: out, samples: 4, loss: { samples: 2 } });
   });
 
   it("draws a page beside the scores, and again without another pass", async () => {
