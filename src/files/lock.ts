@@ -8,6 +8,7 @@ import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "../abort.js";
+import { toWriteError } from "./atomic-directory.js";
 import { isProcessAlive } from "./process-alive.js";
 
 const TOUCH_MS = 2_000;
@@ -21,7 +22,7 @@ export interface LockOptions {
   staleMs?: number;
 }
 
-/** Runs `work` while holding the lock file at `path`. */
+/** Runs `work` while holding the lock file at `path`. ERR_DISK_FULL, ERR_FILE_WRITE. */
 export async function withLock<T>(path: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
   let waited = false;
   while (!(await acquire(path))) {
@@ -46,11 +47,16 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
 async function acquire(path: string): Promise<boolean> {
   try {
     const file = await open(path, "wx");
-    await file.writeFile(`${process.pid} ${hostname()}`).finally(() => file.close());
+    try {
+      await file.writeFile(`${process.pid} ${hostname()}`).finally(() => file.close());
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw error;
+    throw toWriteError(error, path);
   }
 }
 
