@@ -10,8 +10,9 @@ import {
   type TaskFile,
   type TasksReport,
 } from "../../evaluate/index.js";
+import { Engine } from "../../engine/index.js";
 import { EspalierError } from "../../errors.js";
-import { addEngineOptions, openEngine, type EngineCliOptions } from "../open-engine.js";
+import { addEngineOptions, engineDirectory, loadOptions, openEngine, type EngineCliOptions } from "../open-engine.js";
 import { positiveNumber, wholeNumber } from "../options.js";
 import { action, type CommandContext, type CommandResult } from "../run-command.js";
 import { collectTasks, scoreTable } from "../task-list.js";
@@ -57,6 +58,9 @@ export function register(program: Command): void {
         "ERR_USAGE",
         `evaluate: expected either --perplexity FILE or --tasks TASK=FILE, found ${options.tasks === undefined ? "neither" : "both"}`,
       );
+    for (const name of ["fewShot", "fewShotFrom", "seed", "limit", "reference"] as const)
+      if (options.tasks === undefined && options[name] !== undefined)
+        throw new EspalierError("ERR_USAGE", `evaluate: ${name}: expected --tasks beside it, found --perplexity`);
     return options.tasks === undefined
       ? runPerplexity(context, model, options)
       : runTasks(context, model, options.tasks, options);
@@ -80,7 +84,7 @@ async function runPerplexity(context: CommandContext, model: string, options: Op
   return { json: result, text };
 }
 
-/** Files are read before a model is loaded: what is wrong with them shows at once. */
+/** Files and models are looked at before anything is scored: what is wrong with them shows at once. */
 async function runTasks(
   context: CommandContext,
   model: string,
@@ -88,9 +92,11 @@ async function runTasks(
   options: Options,
 ): Promise<CommandResult> {
   const loaded = await readTasks(withShots(files, options.fewShotFrom ?? []));
-  const report = await scoreModel(context, model, loaded, options);
-  if (options.reference === undefined) return { json: { model, ...report }, text: scoreTable(report, null) };
-  const reference = await scoreModel(context, options.reference, loaded, options);
+  const directory = await engineDirectory(model, options, context);
+  const other = options.reference === undefined ? null : await engineDirectory(options.reference, options, context);
+  const report = await scoreModel(context, directory, loaded, options);
+  if (other === null) return { json: { model, ...report }, text: scoreTable(report, null) };
+  const reference = await scoreModel(context, other, loaded, options);
   const recovery = recoveryOf(report, reference);
   return {
     json: { model, ...report, reference: { model: options.reference, ...reference }, recovery },
@@ -110,11 +116,11 @@ function withShots(files: readonly TaskFile[], shots: readonly TaskFile[]): Task
 
 async function scoreModel(
   context: CommandContext,
-  model: string,
+  directory: string,
   loaded: readonly LoadedTask[],
   options: Options,
 ): Promise<TasksReport> {
-  await using engine = await openEngine(model, options, context);
+  await using engine = await Engine.load(directory, loadOptions(options, context.signal));
   return await evaluateTasks(engine, loaded, {
     ...(options.fewShot === undefined ? {} : { shots: options.fewShot }),
     ...(options.seed === undefined ? {} : { seed: options.seed }),

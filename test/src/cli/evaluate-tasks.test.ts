@@ -52,6 +52,16 @@ it("scores a model, and says how much of another's score it keeps", async () => 
   expect(table.stdout).toMatch(/arc_easy . acc_norm . +3 . +1 . \d\.\d{4}/);
 });
 
+it("looks at the reference before anything is scored", async () => {
+  const tasks = ["--tasks", `arc_easy=${file}`, "--reference", join(folder, "no-reference")];
+  const { status, stderr } = await espalier(["evaluate", await engineOf("plain-v4"), ...tasks]);
+  expect([status, stderr]).toEqual([1, expect.stringMatching(/ERR_MODEL_NOT_FOUND: .*no-reference/)]);
+  expect(stderr).not.toContain("arc_easy");
+  const text = ["--perplexity", file, "--limit", "3"];
+  const other = await espalier(["evaluate", await engineOf("plain-v4"), ...text]);
+  expect([other.status, other.stderr]).toEqual([2, expect.stringContaining("limit: expected --tasks beside it")]);
+});
+
 it("refuses wrong use before a model is loaded", async () => {
   const outcome = async (...args: string[]) => {
     const { status, stdout } = await espalier(["evaluate", "no-such-model", ...args, "--json"]);
