@@ -11,6 +11,7 @@ export function makeProgram(): Command {
     .description("Make a large language model small and fast: build an engine, run it, measure it.")
     .version(version)
     .showHelpAfterError("(--help shows the options)")
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error:/, "espalier: ERR_USAGE:")) })
     .exitOverride()
     .addHelpText(
       "after",

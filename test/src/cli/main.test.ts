@@ -31,8 +31,8 @@ describe("usage", () => {
     [["nosuch"], "unknown command 'nosuch'"],
     [["logits", "x", "--ids", "1,,2"], "argument '1,,2' is invalid"],
   ])("%p exits 2, with one JSON document", async (args, message) => {
-    const { status, stdout } = await espalier([...args, "--json"]);
-    expect(status).toBe(2);
+    const { status, stdout, stderr } = await espalier([...args, "--json"]);
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/^espalier: ERR_USAGE: /)]);
     expect(errorOf(stdout)).toMatchObject({ code: "ERR_USAGE", message: expect.stringContaining(message) });
     expect(errorOf(stdout).message).not.toContain("error:");
   });
