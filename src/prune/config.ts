@@ -166,6 +166,8 @@ export function resolvePruneOptions(given: unknown): ResolvedPruneOptions {
   for (const [name, targets] of budgetDetails)
     if (options[name] !== undefined && (asked === undefined || !targets.includes(asked)))
       throw pruneError(`${name}: expected ${targets.join(" or ")} beside it, found none`);
+  if (options.layerMethod !== "block-importance" && layers === undefined && asked === undefined)
+    throw pruneError(`layerMethod: expected layers or a target beside ${options.layerMethod}, found neither`);
   if (options.mergeHeads && heads === undefined && asked === undefined)
     throw pruneError("mergeHeads: expected heads or a target beside it, found neither");
   return options;

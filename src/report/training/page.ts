@@ -66,7 +66,12 @@ export function curvesSection(runs: readonly TrainingRun[]): Markup {
     dots: true,
   }));
   const figures: Figure[] = [
-    { title: "Training loss", note: "Mean over the tokens that count.", xUnit: "steps", curves: of("loss") },
+    {
+      title: "Training loss",
+      note: "What each run minimizes, mean over the tokens that count.",
+      xUnit: "steps",
+      curves: of("loss"),
+    },
     { title: "Validation loss", note: "On documents held out.", xUnit: "steps", curves: validation },
     { title: "Learning rate", note: "Of each step.", xUnit: "steps", curves: of("learningRate") },
     { title: "Gradient norm", note: "Before clipping.", xUnit: "steps", curves: of("gradNorm") },

@@ -298,6 +298,7 @@ describe("is refused", () => {
     [{ ffn: 10, importance: "guess" }, ["importance", "guess"]],
     [{ ffn: 10, listCandidates: true }, ["listCandidates", "targetParams"]],
     [{ ffn: 10, axes: ["ffn"] }, ["axes", "targetParams"]],
+    [{ ffn: 10, layerMethod: "contiguous-loss" }, ["layerMethod", "layers or a target"]],
     [{ targetParams: "2x" }, ["targetParams", "2x"]],
     [{ targetParams: "1B" }, ["targetParams", "fewer than the source's", "1B"]],
     [{ targetParams: "100%" }, ["targetParams", "fewer than the source's", "100%"]],
