@@ -306,6 +306,10 @@ export const errorTable = {
     meaning: "A quantization group or block has a size that the format or the tensor's shape does not allow.",
     hint: "The message names the sizes that work.",
   },
+  ERR_QUANT_SCALE: {
+    meaning: "A quantized weight's scale or zero point cannot be used.",
+    hint: "The message names its place and value; the file is damaged or of another format.",
+  },
   ERR_RECIPE: {
     meaning: "A recipe cannot be read.",
     hint: "The message names the file and the field; a run's recipe.yaml is one.",
