@@ -87,14 +87,18 @@ const ownSchema = z.object({ teacher: z.string().min(1), ...cacheFields });
 type OwnOptions = z.output<typeof ownSchema>;
 
 /**
- * Makes the directory that `cacheTeacher` names, for `train` with `teacherLogits`; what is there already is checked. The
- * samples are those that a run with the same options takes. Stopped or killed, the same call goes on and ends with the
+ * Makes the directory that `cacheTeacher` names, for `train` with `teacherLogits`; what is there already is checked, with
+ * `readAll` the checksum of every record as well. The samples are those that a run with the same options takes. Stopped or killed, the same call goes on and ends with the
  * same bytes. ERR_DISK_FULL before it starts when the logits do not fit; ERR_TEACHER_LOGITS; ERR_RUN_BUSY.
  *
  * @example
  * await cacheTeacherLogits({ teacher: "teacher", data: "corpus", steps: 400, cacheTeacher: "teacher-logits" });
  */
-export async function cacheTeacherLogits(given: CacheOptions, hooks: CacheHooks = {}): Promise<CacheReport> {
+export async function cacheTeacherLogits(
+  given: CacheOptions,
+  hooks: CacheHooks = {},
+  { readAll = true }: { readAll?: boolean } = {},
+): Promise<CacheReport> {
   const started = performance.now();
   const own = parseFields(ownSchema, given, { code: "ERR_ARGUMENT", where: "distill" });
   const options = trainOptionsOf(given, own);
@@ -110,6 +114,7 @@ export async function cacheTeacherLogits(given: CacheOptions, hooks: CacheHooks 
       const cache = await TeacherLogits.open(own.cacheTeacher);
       checkCache(cache, own, source);
       cache.join(data, await logitsUse(options, source.model, data), 1);
+      if (reused && readAll) await cache.verify(hooks.signal);
       const { directory, manifest } = cache;
       const seconds = (performance.now() - started) / 1000;
       return { ...manifest, directory, bytes: totalBytes(manifest), reused, seconds };

@@ -98,7 +98,8 @@ export async function distill(given: DistillOptions, hooks: DistillHooks = {}): 
     if (!existsSync(cacheTeacher)) await checkTokenizers(student, teacher);
     const { model: _model, out: _out, teacherLogits: _logits, ...shared } = options;
     const cache = { teacher, cacheTeacher, ...optional({ cacheTopK, cacheDisk }) };
-    await cacheTeacherLogits({ ...shared, ...cache }, isLead(joinRanks()) ? hooks : optional({ signal: hooks.signal }));
+    const heard = isLead(joinRanks()) ? hooks : optional({ signal: hooks.signal });
+    await cacheTeacherLogits({ ...shared, ...cache }, heard, { readAll: false }); // the run checks what it reads
   }
   return train(options, hooks);
 }

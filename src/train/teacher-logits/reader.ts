@@ -4,6 +4,7 @@
  */
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { throwIfAborted } from "../../abort.js";
 import { EspalierError } from "../../errors.js";
 import type { TrainingData, TrainingSplit } from "../loop.js";
 import type { TrainBatch } from "../native-trainer.js";
@@ -23,6 +24,8 @@ export interface LogitsUse {
   samples: number;
   validationSamples: number;
 }
+
+const VERIFIED_AT_ONCE = 4;
 
 export class TeacherLogits {
   private constructor(
@@ -45,6 +48,16 @@ export class TeacherLogits {
   lineage(): { name: string; fingerprint: string; topK: number } {
     const { teacher, topK } = this.manifest;
     return { name: teacher.name, fingerprint: teacher.fingerprint, topK };
+  }
+
+  /** Reads every record. ERR_TEACHER_LOGITS names the file and the first sample that is damaged. */
+  async verify(signal?: AbortSignal): Promise<void> {
+    const { samples, validationSamples } = this.manifest;
+    const total = samples + validationSamples;
+    for (let at = 0; at < total; at += VERIFIED_AT_ONCE) {
+      throwIfAborted(signal);
+      await this.#read(at, Math.min(VERIFIED_AT_ONCE, total - at));
+    }
   }
 
   /**

@@ -245,6 +245,9 @@ describe("a cache", () => {
       bytes[5000]! ^= 1;
       writeFileSync(shard(directory), bytes);
     });
+    await expect(cacheTeacherLogits({ ...options, cacheTeacher: cached("damaged") })).rejects.toThrow(
+      coded("ERR_TEACHER_LOGITS", "its checksum is wrong"),
+    );
     await refused("other tokens than when it was cached", (directory) => {
       const bytes = readFileSync(shard(directory));
       bytes[0]! ^= 1;
