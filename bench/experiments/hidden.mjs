@@ -1,5 +1,6 @@
 // Do hidden states help beside logits? After a cut of half the layers, and after a cut of width, where the published advice is
-// logits alone. Hidden states: cosine, the embedding and the third layer from the end, scaled to the logits' loss.
+// logits alone. Hidden states: cosine, scaled to the logits' loss; of the embedding and the third layer from the end, or, where
+// depth stays, of every layer.
 //   node bench/experiments/hidden.mjs [--out runs/minitron] [--seeds 1,2]
 import { figure, openLab } from "./lab.mjs";
 import { depthStudent, logitsOnly, losses, widthStudent } from "./students.mjs";
