@@ -43,8 +43,10 @@ export async function readRecipe(path: string, set: readonly string[] = []): Pro
   const { title, vars = {}, steps } = root;
   if (title !== undefined && typeof title !== "string") throw place.error(["title"], "expected a text");
   if (!isRecord(vars)) throw place.error(["vars"], "expected names and values");
-  if (!isRecord(steps) || Object.keys(steps).length === 0)
-    throw place.error(["steps"], "expected a mapping of step names to steps, found none");
+  if (!isRecord(steps) || Object.keys(steps).length === 0) {
+    const found = steps === undefined || isRecord(steps) ? "none" : Array.isArray(steps) ? "a list" : "something else";
+    throw place.error(["steps"], `expected a mapping of step names to steps, found ${found}`);
+  }
   return {
     path,
     title: title ?? path,

@@ -157,7 +157,7 @@ async function validate(loop: Loop): Promise<Partial<ValidationMetrics>> {
   return metrics;
 }
 
-/** ERR_TRAIN_DIVERGED after `maxSkipped` steps in a row that were skipped, or far worse than a guess. */
+/** ERR_TRAIN_DIVERGED after `maxSkipped` steps in a row that were skipped or far worse than a guess, or a validation that is NaN. */
 function checkDivergence({ options, progress, guessLoss }: Loop, metrics: StepMetrics): void {
   const { loss } = metrics;
   const failed = metrics.skipped === true || loss === null;
@@ -168,6 +168,11 @@ function checkDivergence({ options, progress, guessLoss }: Loop, metrics: StepMe
   const limit = HOPELESS * Math.max(guessLoss, progress.firstLoss ?? 0);
   progress.hopelessInARow = loss !== null && loss > limit ? progress.hopelessInARow + 1 : 0;
   const rate = metrics.learning_rate.toPrecision(3);
+  if (metrics.val_loss === null)
+    throw new EspalierError(
+      "ERR_TRAIN_DIVERGED",
+      `step ${metrics.step}: the validation loss is not finite (learning rate ${rate}, training loss ${loss?.toFixed(4) ?? "NaN"})`,
+    );
   if (progress.skippedInARow >= options.maxSkipped)
     throw new EspalierError(
       "ERR_TRAIN_DIVERGED",

@@ -1,10 +1,12 @@
 /** espalier report: the HTML page of training runs or of importance scores, or again from its data. */
 import { readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { Command } from "commander";
 import { EspalierError } from "../../errors.js";
 import { importanceReport, isScoresDirectory } from "../../importance/index.js";
 import { replaceFile } from "../../files/replace-file.js";
 import {
+  isCompressReport,
   isTrainingReport,
   parseReportData,
   parseTrainingReport,
@@ -60,6 +62,7 @@ async function writeOne(
 }
 
 async function writeData(data: unknown, path: string, out: string): Promise<void> {
+  if (isCompressReport(data)) return replaceFile(out, await compressReport(dirname(path)));
   if (isTrainingReport(data)) await replaceFile(out, renderTrainingReport(parseTrainingReport(data, path)));
   else await writeReport(parseReportData(data, path), out);
 }

@@ -99,7 +99,7 @@ export function resultsTable(runs: readonly TrainingRun[]): Markup {
     "Validation loss",
     "Best",
     "at step",
-    "Perplexity",
+    "Validation perplexity",
     "Tokens/s",
     "Skipped",
   ];

@@ -51,6 +51,7 @@ steps:
     ["YAML that never ends", `a: &a [x]\nb: &b [${"*a,".repeat(99)}]\nc: &c [${"*b,".repeat(99)}]`, "xcessive alias"],
     ["a list", "- a", "expected a mapping"],
     ["no steps", "title: x", "steps: expected a mapping of step names"],
+    ["a list of steps", "steps: [a]", "found a list"],
     ["an unknown key", "stpes: {}", 'stpes: unknown (nearest is "steps")'],
     ["an unknown verb", "steps:\n  a:\n    distil: {}", ':3: steps.a.distil: unknown (nearest is "distill")'],
     [

@@ -8,6 +8,7 @@ import { coded, tinyConfig, writeTinyDirectory } from "../../model-files.js";
 import { temporaryDirectory } from "../../temporary.js";
 import { readEvents } from "./event-reader.js";
 import { checkpointsOf, metricsOf, runToy, smallRun, weightsOf } from "./fixtures.js";
+import type { ToyTrainer } from "./toy-trainer.js";
 
 const newRun = (): string => join(temporaryDirectory(), "run");
 
@@ -222,5 +223,13 @@ describe("train, wrong use", () => {
     await expect(runToy(newRun(), { lr: 1e3, minLr: 1e3, steps: 40, clip: 0 })).rejects.toThrow(
       coded("ERR_TRAIN_DIVERGED", "learning rate"),
     );
+    const blind = (trainer: ToyTrainer): void => {
+      trainer.evaluate = () => Promise.resolve({ tokens: 5, sums: { cross_entropy: NaN, total: NaN } });
+    };
+    const last = newRun();
+    await expect(runToy(last, { valCheckInterval: 99 }, { prepare: blind })).rejects.toThrow(
+      coded("ERR_TRAIN_DIVERGED", "step 12: the validation loss is not finite"),
+    );
+    expect(existsSync(join(last, "model"))).toBe(false);
   });
 });
