@@ -51,7 +51,11 @@ export async function writeCompressReport(
     runs: await runsOf(steps),
     importance: steps
       .filter(({ verb, product }) => verb === "importance" && product !== null)
-      .map(({ name, product }) => ({ step: name, directory: relative(out, product!) })),
+      .map(({ name, product }) => ({
+        step: name,
+        model: plan.find((step) => step.name === name)?.uses[0] ?? name,
+        directory: relative(out, product!),
+      })),
     steps: steps.map((step) => lineageOf(step, plan)),
     measured: { ...measured(models), title: recipe.title, commands: [command] },
   };
@@ -73,8 +77,8 @@ export async function isCompressRun(path: string): Promise<boolean> {
 export async function compressReport(run: string): Promise<string> {
   const path = join(run, REPORT);
   const data = parseCompressReport(await readReport(run), path);
-  const importance = data.importance.map(async ({ step, directory }): Promise<StepImportance> => {
-    return { step, figures: await importanceFigures(join(run, directory)) };
+  const importance = data.importance.map(async ({ step, model, directory }): Promise<StepImportance> => {
+    return { step, model, figures: await importanceFigures(join(run, directory)) };
   });
   return renderCompressReport(data, await Promise.all(importance));
 }

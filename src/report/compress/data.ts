@@ -44,8 +44,8 @@ const schema = z.object({
   title: z.string(),
   models: z.array(model),
   runs: z.array(trainingRunSchema),
-  /** Scores that were measured: their step and its directory, from the run's. */
-  importance: z.array(z.object({ step: z.string(), directory: z.string() })),
+  /** Scores that were measured: their step, what the model is called, the directory from the run's. */
+  importance: z.array(z.object({ step: z.string(), model: z.string(), directory: z.string() })),
   steps: z.array(step),
   /** Engines, cells, perplexities, samples and commands, as a bench's page has them. */
   measured: reportSchema.extend({ engines: z.array(z.looseObject({ directory: z.string() })) }),

@@ -21,6 +21,7 @@ import { modelsTable } from "./models-table.js";
 /** Scores that a step measured. */
 export interface StepImportance {
   step: string;
+  model: string;
   figures: ImportanceFigures;
 }
 
@@ -57,9 +58,9 @@ export function renderCompressReport(data: CompressReportData, importance: reado
   });
 }
 
-function importanceOf({ step, figures }: StepImportance): Markup[] {
+function importanceOf({ step, model, figures }: StepImportance): Markup[] {
   const { measured, aggregation } = figures;
-  const intro = markup`<section><h2>What matters in ${measured.model.name}</h2><p class="intro">Measured by step ${step}: ${measured.samples} samples of ${measured.seqLength} tokens, forward passes only; channels by ${aggregation}.</p></section>`;
+  const intro = markup`<section><h2>What matters in ${model}</h2><p class="intro">Measured by step ${step}: ${measured.samples} samples of ${measured.seqLength} tokens, forward passes only; channels by ${aggregation}.</p></section>`;
   return [intro, ...importanceSections(figures)];
 }
 

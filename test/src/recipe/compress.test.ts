@@ -66,7 +66,13 @@ describe("compress", () => {
     expect(report.measured.cells).toHaveLength(3);
     const html = readFileSync(join(out, "report.html"), "utf8");
     checkMarkup(html);
-    for (const words of ["Size, quality and speed", "Feed-forward channels", "Training loss", "Lineage"])
+    for (const words of [
+      "Size, quality and speed",
+      "Feed-forward channels",
+      "Training loss",
+      "What matters in teacher",
+      "Lineage",
+    ])
       expect(html).toContain(words);
     expect(readFileSync(join(out, "recipe.yaml"), "utf8")).toContain(`npx espalier compress ${path} --out ${out}`);
     expect(readdirSync(join(out, "speed"))).toEqual([]); // engines built for the bench are gone
