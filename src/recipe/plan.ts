@@ -10,7 +10,7 @@ import { isRecord } from "../json.js";
 import { contentOf, isThere, pathsIn } from "./inputs.js";
 import type { Recipe, RecipeStep } from "./recipe-file.js";
 import { lookupIn, referencesIn, resolveReferences, UnknownReference, type Names } from "./references.js";
-import type { StepKind } from "./step-kind.js";
+import type { Product, StepKind } from "./step-kind.js";
 import { stepKinds } from "./step-kinds.js";
 
 export interface PlannedStep {
@@ -80,7 +80,7 @@ async function planStep(
     const keyed = resolve((name) => `step:${earlier.get(name)!.key}`);
     const expected = resolve((name) => earlier.get(name)!.kind.product(earlier.get(name)!.directory));
     kind.parse(expected, directory);
-    const contents = await readInputs(kind, keyed);
+    const contents = await readInputs(kind, keyed, earlier);
     const key = hashOf([KEY_VERSION, step.verb, keyed, contents]);
     return {
       name: step.name,
@@ -97,16 +97,39 @@ async function planStep(
   }
 }
 
+/** A step that makes something else than what the option reads; a file inside what it makes may be anything. */
+function checkProduct(
+  name: string,
+  products: readonly Product[],
+  key: string,
+  earlier: ReadonlyMap<string, PlannedStep>,
+): void {
+  const step = [...earlier.values()].find((one) => one.key === key);
+  if (step === undefined || products.includes(step.kind.makes)) return;
+  const expected = products.length === 0 ? "a file of yours" : products.join(" or ");
+  throw new EspalierError(
+    "ERR_RECIPE",
+    `${name}: expected ${expected}, found step "${step.name}", which makes ${step.kind.makes}`,
+  );
+}
+
 function usesOf({ options }: RecipeStep, { paths }: StepKind): string[] {
-  return [...new Set(paths.flatMap((name) => referencesIn(valueAt(options, name))))];
+  return [...new Set(Object.keys(paths).flatMap((name) => referencesIn(valueAt(options, name))))];
 }
 
 /** Contents of the files named; what steps make is known by its key. */
-async function readInputs(kind: StepKind, options: Record<string, unknown>): Promise<Record<string, string>> {
+async function readInputs(
+  kind: StepKind,
+  options: Record<string, unknown>,
+  earlier: ReadonlyMap<string, PlannedStep>,
+): Promise<Record<string, string>> {
   const contents: Record<string, string> = {};
-  for (const name of kind.paths)
+  for (const [name, products] of Object.entries(kind.paths))
     for (const path of pathsIn(valueAt(options, name), kind.words)) {
-      if (path.startsWith("step:")) continue;
+      if (path.startsWith("step:")) {
+        checkProduct(name, products, path.slice("step:".length), earlier);
+        continue;
+      }
       if (!isThere(path))
         throw new EspalierError(
           "ERR_RECIPE",

@@ -44,12 +44,17 @@ export interface StepResult {
   outcome: object;
 }
 
+/** What steps make and read. */
+export type Product = "model" | "engine" | "data" | "scores" | "text" | "figures";
+
 export interface StepKind<Options = unknown> {
   verb: string;
   /** Names that a recipe may give; `out` is the runner's. */
   options: readonly string[];
-  /** Those that name files or directories to read; "search.data" is one inside another. */
-  paths: readonly string[];
+  /** Those that name files or directories to read, and what these may be; "search.data" is one inside another. */
+  paths: Readonly<Record<string, readonly Product[]>>;
+  /** What the step makes. */
+  makes: Product;
   /** Those that are options of a verb of their own, by its names: { search: "distill" }. */
   nested: Readonly<Record<string, string>>;
   /** Values of these that are no paths, as importance's "random". */
@@ -63,7 +68,7 @@ export interface StepKind<Options = unknown> {
   run: (options: Options, context: StepContext) => Promise<StepResult>;
 }
 
-type Given<Options> = Pick<StepKind<Options>, "verb" | "options" | "paths" | "parse" | "run"> &
+type Given<Options> = Pick<StepKind<Options>, "verb" | "options" | "paths" | "makes" | "parse" | "run"> &
   Partial<StepKind<Options>>;
 
 /** A row; its options are its own affair from here on. */

@@ -129,6 +129,11 @@ export function checkModelOptions(checkpoint: Checkpoint, options: ResolvedTrain
   const { spec, path } = checkpoint;
   checkLength(checkpoint, options);
   frozenNames(options.freeze, checkpoint);
+  if (options.topK > spec.vocabSize)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `train: topK: expected at most the vocabulary of ${spec.vocabSize}, found ${options.topK}`,
+    );
   if (options.loraRank > spec.hiddenSize)
     throw new EspalierError(
       "ERR_ARGUMENT",

@@ -39,7 +39,8 @@ export interface BenchOutcome {
 export const benchStep = stepKind({
   verb: "bench",
   options: fieldsOf(schema),
-  paths: ["engines"],
+  paths: { engines: ["model", "engine"] },
+  makes: "figures",
   parse: (given) => parseFields(schema, given, { code: "ERR_ARGUMENT", where: "bench" }),
   run: async ({ engines: paths, weights, threads, ...options }, context) => {
     const { signal, onProgress } = context;

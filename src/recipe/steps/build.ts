@@ -16,7 +16,8 @@ const schema = z.strictObject({
 export const buildStep = stepKind({
   verb: "build",
   options: fieldsOf(schema),
-  paths: ["model"],
+  paths: { model: ["model"] },
+  makes: "engine",
   parse: (options) => parseFields(schema, options, { code: "ERR_ARGUMENT", where: "build" }),
   run: async ({ model, weights, overrides, rotation }, { directory, signal, onProgress }) => {
     const report = await buildEngine(model, directory, {

@@ -9,7 +9,8 @@ const RUNNERS = new Set(["out", "resume", "overwrite"]);
 export const distillStep = stepKind({
   verb: "distill",
   options: distillOptionNames.filter((name) => !RUNNERS.has(name)),
-  paths: ["student", "teacher", "data"],
+  paths: { student: ["model"], teacher: ["model", "engine"], data: ["data", "text"] },
+  makes: "model",
   resumesInPlace: true,
   product: (directory) => join(directory, "model"),
   parse: (given, directory) => {

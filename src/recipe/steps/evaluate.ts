@@ -46,7 +46,8 @@ export interface EvaluateOutcome {
 export const evaluateStep = stepKind({
   verb: "evaluate",
   options: fieldsOf(schema),
-  paths: ["model", "perplexity", "tasks"],
+  paths: { model: ["model", "engine"], perplexity: ["text"], tasks: [] },
+  makes: "figures",
   parse: (given) => {
     const options = parseFields(schema, given, { code: "ERR_ARGUMENT", where: "evaluate" });
     if (options.perplexity === undefined && options.tasks === undefined)

@@ -25,7 +25,8 @@ export interface GenerateOutcome {
 export const generateStep = stepKind({
   verb: "generate",
   options: fieldsOf(schema),
-  paths: ["models"],
+  paths: { models: ["model", "engine"] },
+  makes: "figures",
   parse: (given) => parseFields(schema, given, { code: "ERR_ARGUMENT", where: "generate" }),
   run: async ({ models, weights, prompt, maxTokens }, context) => {
     const { signal } = context;

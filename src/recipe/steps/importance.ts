@@ -12,7 +12,8 @@ import { stepKind } from "../step-kind.js";
 export const importanceStep = stepKind({
   verb: "importance",
   options: importanceOptionNames.filter((name) => name !== "out"),
-  paths: ["model", "data", "tasks"],
+  paths: { model: ["model"], data: ["data"], tasks: [] },
+  makes: "scores",
   parse: (given, directory) => {
     const tasks = taskFiles(given["tasks"]);
     const options = {

@@ -13,7 +13,8 @@ type Options = PruneOptions | SearchOptions;
 export const pruneStep = stepKind({
   verb: "prune",
   options: [...pruneOptionNames.filter((name) => !NOT_HERE.has(name)), "search"],
-  paths: ["model", "importance", "search.data"],
+  paths: { model: ["model"], importance: ["scores"], "search.data": ["data", "text"] },
+  makes: "model",
   nested: { search: "distill" },
   words: ["random", "magnitude"],
   parse: (given, directory): Options => {

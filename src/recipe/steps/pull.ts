@@ -13,7 +13,8 @@ const schema = z.strictObject({
 export const pullStep = stepKind({
   verb: "pull",
   options: fieldsOf(schema),
-  paths: [],
+  paths: {},
+  makes: "model",
   parse: (options) => parseFields(schema, options, { code: "ERR_ARGUMENT", where: "pull" }),
   run: async ({ model }, { signal, onProgress }) => {
     const result = await pull(model, {

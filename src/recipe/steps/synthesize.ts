@@ -20,7 +20,8 @@ const own = z.object({
 export const synthesizeStep = stepKind({
   verb: "synthesize",
   options: [...fieldsOf(own), ...fieldsOf(synthesizeSchema)],
-  paths: ["teacher", "prompts", "seeds"],
+  paths: { teacher: ["model", "engine"], prompts: ["text"], seeds: ["text"] },
+  makes: "text",
   resumesInPlace: true,
   product: (directory) => join(directory, "data.jsonl"),
   parse: ({ teacher, weights, contextTokens, ...given }, directory) => {

@@ -27,7 +27,8 @@ const schema = z.strictObject({
 export const tokenizeStep = stepKind({
   verb: "tokenize",
   options: fieldsOf(schema),
-  paths: ["inputs", "tokenizer"],
+  paths: { inputs: ["text"], tokenizer: ["model", "engine"] },
+  makes: "data",
   parse: (options) => parseFields(schema, options, { code: "ERR_ARGUMENT", where: "tokenize" }),
   run: async (options, { directory, signal, onProgress }) => {
     const report = await tokenizeCorpus({

@@ -10,7 +10,15 @@ const RUNNERS = new Set(["out", "resume", "overwrite"]);
 export const trainStep = stepKind({
   verb: "train",
   options: trainOptionNames.filter((name) => !RUNNERS.has(name)),
-  paths: ["model", "config", "tokenizer", "data", "teacher", "teacherLogits"],
+  paths: {
+    model: ["model"],
+    config: [],
+    tokenizer: ["model"],
+    data: ["data", "text"],
+    teacher: ["model"],
+    teacherLogits: [],
+  },
+  makes: "model",
   resumesInPlace: true,
   product: (directory) => join(directory, "model"),
   parse: (given, directory) => {

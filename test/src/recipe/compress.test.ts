@@ -158,6 +158,16 @@ describe("compress", () => {
     expect(readdirSync(join(root, "searched")).filter((name) => name.startsWith("pruned"))).toEqual(["pruned"]);
   });
 
+  it("refuses a step's product where another kind is read", async () => {
+    const recipe = join(root, "kinds.yaml");
+    const steps = `{ a: { prune: { model: ${teacher}, drop_layers: 1 } }, b: { prune: { model: $a, importance: $a, ffn: 8 } } }`;
+    writeFileSync(recipe, `steps: ${steps}\n`);
+    await expect(compress({ recipe, out: join(root, "kinds") })).rejects.toThrow(
+      coded("ERR_RECIPE", 'step "b": importance: expected scores, found step "a", which makes model'),
+    );
+    expect(existsSync(join(root, "kinds"))).toBe(false);
+  });
+
   it("tells which step failed", async () => {
     const recipe = join(root, "failing.yaml");
     writeFileSync(recipe, `steps:\n  a:\n    prune: { model: ${teacher}, drop_layers: 7-9 }\n`);

@@ -121,6 +121,7 @@ describe("train", () => {
     await expect(runToy(refused, { loraRank: 1e6 })).rejects.toThrow(
       coded("ERR_ARGUMENT", "loraRank: expected at most"),
     );
+    await expect(runToy(refused, { topK: 33 })).rejects.toThrow(coded("ERR_ARGUMENT", "topK"));
     expect(existsSync(refused)).toBe(false);
   });
 
