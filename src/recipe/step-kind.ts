@@ -83,7 +83,7 @@ export function stepKind<Options>(given: Given<Options>): StepKind {
   return row as unknown as StepKind;
 }
 
-/** Names of a schema's fields without the runner's. */
-export function fieldsOf(schema: z.ZodObject, without: readonly string[] = []): string[] {
-  return Object.keys(schema.shape).filter((name) => name !== "out" && !without.includes(name));
+/** Names of a schema's fields without the runner's `out`. */
+export function fieldsOf(schema: z.ZodObject): string[] {
+  return Object.keys(schema.shape).filter((name) => name !== "out");
 }
