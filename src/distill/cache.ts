@@ -10,7 +10,7 @@ import { z } from "zod";
 import { throwIfAborted } from "../abort.js";
 import { EspalierError } from "../errors.js";
 import { makeDirectory, toWriteError, writeDirectoryResumably } from "../files/atomic-directory.js";
-import { withLock } from "../files/lock.js";
+import { withOwnLock } from "../files/lock.js";
 import { parseFields } from "../model/parse-fields.js";
 import { resolveTrainOptions, type ResolvedTrainOptions, type TrainOptions } from "../train/config.js";
 import type { TrainingData } from "../train/loop.js";
@@ -76,7 +76,6 @@ export interface CacheHooks {
 export const DEFAULT_TOP_K = 128;
 /** A shard is about so large, or holds one sample. */
 const SHARD_BYTES = 256 << 20;
-const STALE_LOCK_MS = 60_000;
 
 export const cacheFields = {
   cacheTeacher: z.string().min(1),
@@ -163,21 +162,12 @@ async function make(
   await makeDirectory(parent).catch((error: unknown) => {
     throw toWriteError(error, own.cacheTeacher);
   });
-  const busy = (): never => {
-    throw new EspalierError("ERR_RUN_BUSY", `${own.cacheTeacher}: another process makes this cache`);
-  };
+  const busy = `${own.cacheTeacher}: another process makes this cache`;
   const { signal } = hooks;
-  await withLock(
-    join(parent, `.${basename(place)}.espalier-lock`),
-    { signal, onWait: busy, staleMs: STALE_LOCK_MS },
-    () =>
-      writeDirectoryResumably(
-        own.cacheTeacher,
-        (staging) => fill(staging, { own, options, source, data, plan, hooks }),
-        {
-          signal,
-        },
-      ),
+  await withOwnLock(join(parent, `.${basename(place)}.espalier-lock`), { signal, busy }, () =>
+    writeDirectoryResumably(own.cacheTeacher, (staging) => fill(staging, { own, options, source, data, plan, hooks }), {
+      signal,
+    }),
   );
 }
 

@@ -8,6 +8,7 @@ import { open, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { throwIfAborted } from "../abort.js";
+import { EspalierError } from "../errors.js";
 import { toWriteError } from "./atomic-directory.js";
 import { isProcessAlive } from "./process-alive.js";
 
@@ -42,6 +43,21 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
     clearInterval(touch);
     await rm(path, { force: true });
   }
+}
+
+/** A process of this machine that is gone is noticed at once; this is for one of another machine or container. */
+const STALE_WORK_MS = 60_000;
+
+/** As withLock, without waiting: another process that holds it is ERR_RUN_BUSY with these words. */
+export function withOwnLock<T>(
+  path: string,
+  { signal, busy }: { signal: AbortSignal | undefined; busy: string },
+  work: () => Promise<T>,
+): Promise<T> {
+  const onWait = (): never => {
+    throw new EspalierError("ERR_RUN_BUSY", busy);
+  };
+  return withLock(path, { signal, onWait, staleMs: STALE_WORK_MS }, work);
 }
 
 async function acquire(path: string): Promise<boolean> {

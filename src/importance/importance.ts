@@ -9,7 +9,7 @@ import { fingerprintOf, openWhole, type Checkpoint } from "../checkpoint/index.j
 import { EspalierError } from "../errors.js";
 import { readTasks, type LoadedTask } from "../evaluate/index.js";
 import { makeDirectory, toWriteError, writeDirectoryResumably } from "../files/atomic-directory.js";
-import { withLock } from "../files/lock.js";
+import { withOwnLock } from "../files/lock.js";
 import { tokenizerOf } from "../train/parts.js";
 import { axisScores, blockImportance, type BlockStatistics } from "./aggregate.js";
 import {
@@ -58,8 +58,6 @@ interface Run {
 }
 
 const LOSS_BATCH_TOKENS = 2048;
-/** A run of the command line that stopped may have left its lock. */
-const STALE_LOCK_MS = 60_000;
 
 /** What is measured, in the order of `blockOf`. */
 export const importanceTaps = [
@@ -112,13 +110,9 @@ async function writeAlone(
   await makeDirectory(dirname(place)).catch((error: unknown) => {
     throw toWriteError(error, out);
   });
-  const onWait = (): never => {
-    throw new EspalierError("ERR_RUN_BUSY", `${out}: another process measures it`);
-  };
+  const busy = `${out}: another process measures it`;
   const lock = join(dirname(place), `.${basename(place)}.espalier-lock`);
-  await withLock(lock, { signal, onWait, staleMs: STALE_LOCK_MS }, () =>
-    writeDirectoryResumably(out, fill, { signal }),
-  );
+  await withOwnLock(lock, { signal, busy }, () => writeDirectoryResumably(out, fill, { signal }));
 }
 
 /** Files are read before anything is measured: what is wrong with them shows at once. */

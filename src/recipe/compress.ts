@@ -9,7 +9,7 @@ import { throwIfAborted } from "../abort.js";
 import { readTextFile } from "../checkpoint/strict-json.js";
 import { EspalierError } from "../errors.js";
 import { makeDirectory, toWriteError } from "../files/atomic-directory.js";
-import { withLock } from "../files/lock.js";
+import { withOwnLock } from "../files/lock.js";
 import { replaceFile } from "../files/replace-file.js";
 import { planRecipe, type PlannedStep } from "./plan.js";
 import { readRecipe, type Recipe } from "./recipe-file.js";
@@ -58,9 +58,6 @@ export interface CompressResult {
   report: string | null;
 }
 
-/** A process of this machine that is gone is noticed at once; this is for one of another machine or container. */
-const STALE_LOCK_MS = 60_000;
-
 /**
  * Runs a recipe. The same call again goes on where it was stopped; after a change, the steps that depend on it run again.
  * ERR_RECIPE, ERR_RUN_BUSY, ERR_OUTPUT_EXISTS, and what the verbs throw, with the step's name in front.
@@ -83,10 +80,8 @@ export async function compress(options: CompressOptions, hooks: CompressHooks = 
   } catch (error) {
     throw toWriteError(error, out);
   }
-  const busy = (): never => {
-    throw new EspalierError("ERR_RUN_BUSY", `${out}: another process works on this run`);
-  };
-  return withLock(join(out, ".lock"), { signal: hooks.signal, onWait: busy, staleMs: STALE_LOCK_MS }, () =>
+  const busy = `${out}: another process works on this run`;
+  return withOwnLock(join(out, ".lock"), { signal: hooks.signal, busy }, () =>
     runRecipe(recipe, steps, { out, command: commandOf(options) }, hooks),
   );
 }

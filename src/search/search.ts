@@ -12,7 +12,7 @@ import { parseStrictJson } from "../checkpoint/strict-json.js";
 import { distill, type DistillProgress } from "../distill/index.js";
 import { EspalierError } from "../errors.js";
 import { makeDirectory, toWriteError, writeDirectoryAtomically } from "../files/atomic-directory.js";
-import { withLock } from "../files/lock.js";
+import { withOwnLock } from "../files/lock.js";
 import { isRecord } from "../json.js";
 import { prune, type Candidate, type PruneOptions, type PruneResult } from "../prune/index.js";
 import { trainingReport } from "../train/index.js";
@@ -39,8 +39,6 @@ export interface SearchResult extends PruneResult {
   search: { steps: number; /** Best first. */ ranking: RankedCandidate[] };
 }
 
-/** A run of the command line that stopped may have left its lock. */
-const STALE_LOCK_MS = 60_000;
 const LINEAGE = "espalier.json";
 
 interface Search extends ResolvedSearchOptions {
@@ -67,16 +65,15 @@ export async function searchPrune(given: SearchOptions, hooks: SearchHooks = {})
   await makeDirectory(work).catch((error: unknown) => {
     throw toWriteError(error, work);
   });
-  let owned = true;
-  const onWait = (): never => {
-    owned = false;
-    throw new EspalierError("ERR_RUN_BUSY", `${work}: another process works on this search`);
-  };
-  const lock = { signal: hooks.signal, onWait, staleMs: STALE_LOCK_MS };
+  let owned = false;
+  const lock = { signal: hooks.signal, busy: `${work}: another process works on this search` };
   let done = false;
   try {
     const search = { ...options, work, hooks };
-    const result = await withLock(join(work, ".lock"), lock, () => searchIn(search, signature));
+    const result = await withOwnLock(join(work, ".lock"), lock, () => {
+      owned = true;
+      return searchIn(search, signature);
+    });
     done = true;
     return result;
   } catch (error) {

@@ -9,7 +9,7 @@ import { throwIfAborted } from "../abort.js";
 import type { Engine } from "../engine/index.js";
 import { EspalierError } from "../errors.js";
 import { makeDirectory, toWriteError } from "../files/atomic-directory.js";
-import { withLock } from "../files/lock.js";
+import { withOwnLock } from "../files/lock.js";
 import {
   boundOptions,
   resolveSynthesizeOptions,
@@ -45,8 +45,6 @@ export interface SynthesizeReport {
   seconds: number;
 }
 
-const STALE_LOCK_MS = 60_000;
-
 /**
  * Writes `count` lines to `out`: texts for `tokenize`, or conversations for `train --data`. Attempt i has a seed of its own, so
  * the same options give the same lines whatever the engine works on together, as far as its sums do not depend on that.
@@ -72,11 +70,9 @@ export async function synthesize(
   await makeDirectory(dirname(place)).catch((error: unknown) => {
     throw toWriteError(error, options.out);
   });
-  const busy = (): never => {
-    throw new EspalierError("ERR_RUN_BUSY", `${options.out}: another process writes it`);
-  };
+  const busy = `${options.out}: another process writes it`;
   const lock = join(dirname(place), `.${basename(place)}.espalier-lock`);
-  return withLock(lock, { signal: hooks.signal, onWait: busy, staleMs: STALE_LOCK_MS }, async () => {
+  return withOwnLock(lock, { signal: hooks.signal, busy }, async () => {
     const journal = await Journal.open(options.out, signature);
     try {
       return await new Writer(engine, options, prompts.list, journal, hooks).run(started);
@@ -86,7 +82,7 @@ export async function synthesize(
   });
 }
 
-function checkTokenizer({ tokenizer, directory }: Engine, { format, out: _out }: ResolvedSynthesizeOptions): void {
+function checkTokenizer({ tokenizer, directory }: Engine, { format }: ResolvedSynthesizeOptions): void {
   if (tokenizer === null)
     throw new EspalierError(
       "ERR_TOKENIZER_MISSING",

@@ -7,14 +7,12 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EspalierError } from "../errors.js";
 import { makeDirectory, toWriteError } from "../files/atomic-directory.js";
-import { withLock } from "../files/lock.js";
+import { withOwnLock } from "../files/lock.js";
 import { replaceFile } from "../files/replace-file.js";
 import type { ResolvedTrainOptions } from "./config.js";
 import { RECIPE, recipeText } from "./recipe.js";
 
 const LOCK = ".lock";
-/** A process of this machine that is gone is noticed at once; this is for one of another machine or container. */
-const STALE_LOCK_MS = 60_000;
 
 export interface RunPaths {
   directory: string;
@@ -50,10 +48,8 @@ export async function withRunDirectory<T>(
   } catch (error) {
     throw toWriteError(error, out);
   }
-  const busy = (): never => {
-    throw new EspalierError("ERR_RUN_BUSY", `${out}: another process works on this run`);
-  };
-  return withLock(join(out, LOCK), { signal, onWait: busy, staleMs: STALE_LOCK_MS }, async () => {
+  const busy = `${out}: another process works on this run`;
+  return withOwnLock(join(out, LOCK), { signal, busy }, async () => {
     await checkRunDirectory(options);
     if (options.overwrite) await removeRun(out);
     await replaceFile(join(out, RECIPE), recipeText(options));
