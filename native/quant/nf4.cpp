@@ -122,6 +122,8 @@ Status check_nested(size_t blocks, size_t codes, size_t nested) {
 
 }  // namespace
 
+uint8_t block4_code(Block4Type type, float x) { return type == Block4Type::kNf4 ? nf4_code(x) : fp4_code(x); }
+
 std::span<const float, 16> block4_values(Block4Type type) { return type == Block4Type::kNf4 ? kNf4Values : kFp4Values; }
 
 std::span<const float, 256> dynamic_map() {

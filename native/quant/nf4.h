@@ -19,6 +19,9 @@ constexpr int64_t kNestedBlockSize = 256;
 // The sixteen values by code. fp4's code 8 is -0.
 std::span<const float, 16> block4_values(Block4Type type);
 
+// The code of x, a value divided by its block's absmax.
+uint8_t block4_code(Block4Type type, float x);
+
 // The 256 values of bitsandbytes' signed dynamic map, ascending: -0.993 ... 0 (code 127) ... 1. Made on first use.
 std::span<const float, 256> dynamic_map();
 

@@ -1,0 +1,41 @@
+// Number formats "mxfp8", "mxfp4" (OCP Microscaling Formats 1.0: 32 values under a power of two) and "nvfp4" (16 values
+// under an e4m3 scale, which a scale of the whole tensor keeps in range).
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+
+#include "quant/fp8.h"
+#include "quant/number_format.h"
+
+namespace espalier {
+namespace {
+
+// 2^(floor(log2 absmax) - kLargestExponent), where 2^kLargestExponent is the power of two of the largest code.
+template <int kLargestExponent>
+CellScale power_of_two(float low, float high, bool, float) {
+  const float absmax = std::max(-low, high);
+  if (absmax == 0) return {0x1p-126f, 0.0f};
+  return {std::ldexp(1.0f, std::clamp(std::ilogb(absmax) - kLargestExponent, -126, 127)), 0.0f};
+}
+
+// The stored scale is e4m3(global * absmax / 6); a block of zeros has 0.125.
+CellScale nvfp4_scale(float low, float high, bool, float global) {
+  const float wanted = global * std::max(-low, high) / 6.0f;
+  float stored = fp8_e4m3_to_f32(f32_to_fp8_e4m3(wanted));
+  if (stored == 0) stored = 0.125f;
+  return {stored / global, 0.0f};
+}
+
+float nvfp4_global(float absmax) { return absmax == 0 ? 1.0f : 448.0f * 6.0f / absmax; }
+
+}  // namespace
+
+extern const NumberFormat kNumberFormatMxFp8, kNumberFormatMxFp4, kNumberFormatNvFp4;
+const NumberFormat kNumberFormatMxFp8 = {"mxfp8", CodeType::kFp8E4M3, false,           32,     true,
+                                         false,   ScaleType::kE8M0,   power_of_two<8>, nullptr};
+const NumberFormat kNumberFormatMxFp4 = {"mxfp4", CodeType::kE2M1,  false,           32,     true,
+                                         false,   ScaleType::kE8M0, power_of_two<2>, nullptr};
+const NumberFormat kNumberFormatNvFp4 = {"nvfp4", CodeType::kE2M1,  false,       16,          true,
+                                         false,   ScaleType::kE4M3, nvfp4_scale, nvfp4_global};
+
+}  // namespace espalier
