@@ -40,6 +40,7 @@ export const tolerances = {
   "matmul/bf16": { metric: "nmse", bound: 1e-11, reason: "same bf16 activations and weights; f32 sums remain" },
   "matmul/f16": { metric: "nmse", bound: 1e-11, reason: "same f16 weights; f32 sums remain" },
   "matmul/f32": { metric: "nmse", bound: 1e-11, reason: "f32 sums over k against float64" },
+  "matmul/grouped": { metric: "nmse", bound: 1e-11, reason: "same codes and activations; f32 sums of groups remain" },
   "matmul/int8": { metric: "nmse", bound: 1e-11, reason: "same int8 weights; f32 sums remain" },
   "matmul/int8-w8a8": { metric: "nmse", bound: 1e-11, reason: "exact integer sums; f32 scaling remains" },
   "matmul_swiglu/f32": { metric: "nmse", bound: 1e-11, reason: "f32 sums and a 2 ulp exp" },

@@ -56,6 +56,8 @@ const WeightFormat kWeightFormatBF16 = {"bf16",
                                         packed_bytes,
                                         pack,
                                         unpack_rows,
+                                        nullptr,
+                                        0,
                                         {&matmul_bf16_bf16_ref, ESP_X86_KERNEL(matmul_bf16_bf16_avx2),
                                          ESP_X86_KERNEL(matmul_bf16_bf16_avx512), dot_kernel()}};
 

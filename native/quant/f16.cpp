@@ -44,6 +44,8 @@ const WeightFormat kWeightFormatF16 = {
     packed_bytes,
     pack,
     unpack_rows,
+    nullptr,
+    0,
     {&matmul_f32_f16_ref, ESP_X86_KERNEL(matmul_f32_f16_avx2), ESP_X86_KERNEL(matmul_f32_f16_avx512), nullptr}};
 
 }  // namespace espalier

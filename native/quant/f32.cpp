@@ -41,6 +41,8 @@ const WeightFormat kWeightFormatF32 = {
     packed_bytes,
     pack,
     unpack_rows,
+    nullptr,
+    0,
     {&matmul_f32_f32_ref, ESP_X86_KERNEL(matmul_f32_f32_avx2), ESP_X86_KERNEL(matmul_f32_f32_avx512), nullptr}};
 
 }  // namespace espalier

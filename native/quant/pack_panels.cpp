@@ -39,6 +39,26 @@ Status check_weight_values(const char* format, const float* w, int64_t n, int64_
                             static_cast<double>(w[row * k + column]), format, static_cast<double>(limit)));
 }
 
+Status check_fits(const char* format, const QuantizedMatrix& matrix, CodeType type, int64_t group, bool zeros) {
+  ESP_RETURN_IF_ERROR(check_quantized(matrix));
+  const auto refuse = [&](const std::string& what) {
+    return Status("ERR_WEIGHT_FORMAT", std::string("format ") + format + ": " + what);
+  };
+  if (matrix.type != type)
+    return refuse(std::string("expected codes of ") + code_type_info(type).name + ", found " +
+                  code_type_info(matrix.type).name);
+  if (!zeros)
+    for (const float zero : matrix.zeros)
+      if (zero != 0) return refuse("it has no zero points, the weight has");
+  const ScaleGrid& grid = matrix.grid;
+  const bool whole_rows = grid.across_rows ? grid.col_span == matrix.cols : grid.col_span >= matrix.cols;
+  const bool divides = group > 0 && grid.col_span % group == 0 && (!grid.across_rows || matrix.cols % group == 0);
+  if (whole_rows || divides || matrix.cols == 0) return Status::ok();
+  return refuse(format_text("scales for every %lld columns%s do not fit rows of %lld",
+                            static_cast<long long>(grid.col_span), grid.across_rows ? " of the flattened weight" : "",
+                            static_cast<long long>(matrix.cols)));
+}
+
 float int8_row_scale(const float* row, int64_t k) {
   float absmax = 0;
   for (int64_t i = 0; i < k; ++i) absmax = std::fabs(row[i]) > absmax ? std::fabs(row[i]) : absmax;

@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "core/thread_pool.h"
 #include "quant/panel_layout.h"
+#include "quant/quantized_matrix.h"
 
 namespace espalier {
 
@@ -34,6 +35,10 @@ inline int64_t panel_rows(int64_t n, int64_t panel) {
 inline void zero_padding(void* packed, size_t begin, size_t end) {
   std::memset(static_cast<char*>(packed) + begin, 0, end - begin);
 }
+
+// A quantized weight fits a format with codes of `type`, `group` columns a scale (0: the whole row), and zero points or
+// none. ERR_WEIGHT_FORMAT says what does not fit.
+Status check_fits(const char* format, const QuantizedMatrix& matrix, CodeType type, int64_t group, bool zeros);
 
 // absmax / 127 of one row; 0 for a row of zeros.
 float int8_row_scale(const float* row, int64_t k);

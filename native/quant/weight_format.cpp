@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/weight_format.h"
 
+#include <span>
+
 #include "core/kernel_log.h"
 
 namespace espalier {
@@ -11,12 +13,22 @@ extern const WeightFormat kWeightFormatF16;
 extern const WeightFormat kWeightFormatBF16;
 extern const WeightFormat kWeightFormatInt8;
 extern const WeightFormat kWeightFormatInt8W8A8;
+extern const WeightFormat kWeightFormatsInt8Grouped[7];
+extern const WeightFormat kWeightFormatsInt4[8];
+extern const WeightFormat kWeightFormatsTable4[5];
+extern const WeightFormat kWeightFormatsFp8[6];
 
 const std::vector<const WeightFormat*>& weight_formats() {
   // Never destroyed: an engine's or trainer's thread may run on while the process exits.
-  static const auto& table = *new std::vector<const WeightFormat*>{
-      &kWeightFormatF32, &kWeightFormatF16, &kWeightFormatBF16, &kWeightFormatInt8, &kWeightFormatInt8W8A8,
-  };
+  static const auto& table = *new std::vector<const WeightFormat*>([] {
+    std::vector<const WeightFormat*> rows = {&kWeightFormatF32, &kWeightFormatF16, &kWeightFormatBF16,
+                                             &kWeightFormatInt8, &kWeightFormatInt8W8A8};
+    for (const auto family :
+         {std::span<const WeightFormat>(kWeightFormatsInt8Grouped), std::span<const WeightFormat>(kWeightFormatsInt4),
+          std::span<const WeightFormat>(kWeightFormatsTable4), std::span<const WeightFormat>(kWeightFormatsFp8)})
+      for (const WeightFormat& format : family) rows.push_back(&format);
+    return rows;
+  }());
   return table;
 }
 

@@ -12,11 +12,12 @@
 namespace espalier {
 
 class ThreadPool;
+struct QuantizedMatrix;
 
 // A linear layer's weight is W [n, k]: n output rows, k input columns (the layout of a checkpoint).
 struct WeightFormat {
-  const char* id;          // "f32" "f16" "bf16" "int8" "int8-w8a8"
-  const char* activation;  // what x is turned into before the product: "f32", "bf16", "int8 per token"
+  const char* id;          // "f32" "f16" "bf16" "int8" "int8-w8a8" "int4-g64" "nf4" ...
+  const char* activation;  // what x is turned into before the product: a name of convert_activations in matmul_ref.cpp
   double bits_per_weight;  // scales excluded
   int layout_version;      // raised when the packed bytes change meaning
 
@@ -26,6 +27,12 @@ struct WeightFormat {
   Status (*pack)(const float* w, int64_t n, int64_t k, void* packed, ThreadPool* pool);
   // Dequantized rows [row_begin, row_begin + count) -> out [count, k] f32.
   void (*unpack_rows)(const void* packed, int64_t n, int64_t k, int64_t row_begin, int64_t count, float* out);
+
+  // The same of a quantized weight, losing nothing; nullptr for formats of floats. ERR_WEIGHT_FORMAT when the codes,
+  // the groups or the zero points are not this format's.
+  Status (*pack_quantized)(const QuantizedMatrix& matrix, void* packed, ThreadPool* pool);
+  // Columns that share a scale, 0 the whole row; what kernels know as LinearProblem::group.
+  int64_t group;
 
   // Kernels by ISA level; nullptr where a level brings nothing new (the next lower one is taken). [kRef] is never null.
   const LinearKernel* cpu[kIsaCount];

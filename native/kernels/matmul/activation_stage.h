@@ -5,6 +5,12 @@
 
 namespace espalier {
 
+// row_words of stages that keep `kValues` values in a word.
+template <int kValues>
+static int64_t words_of(int64_t k) {
+  return (k + kValues - 1) / kValues;
+}
+
 // f32, only interleaved.
 extern const ActivationStage stage_f32_avx2;
 extern const ActivationStage stage_f32_avx512;
@@ -23,5 +29,17 @@ extern const ActivationStage stage_int8_ref;
 extern const ActivationStage stage_int8_avx2;
 extern const ActivationStage stage_int16_avx2;    // the same q widened to int16 pairs
 extern const ActivationStage stage_uint8_avx512;  // the same q + 128
+
+// int8 in groups of 32 values (quant/grouped_layout.h), plain rows only: a row is [ceil(k / 32)][10] words: the scale
+// (f32, as above but of the group), the sum of the group's q (int32), and 32 q, padded with zeros.
+constexpr int64_t kGroupWords = 10;
+static inline int64_t group_row_words(int64_t k) { return (k + 31) / 32 * kGroupWords; }
+extern const ActivationStage stage_int8_groups_ref;
+
+// fp8 formats: what e4m3 under absmax / 448 keeps of x, per token or per 128 values of a token, as f32. A token (or
+// group) with NaN or Inf becomes NaN.
+extern const ActivationStage stage_fp8_ref;
+extern const ActivationStage stage_fp8_groups_ref;
+constexpr int64_t kFp8ActivationGroup = 128;
 
 }  // namespace espalier

@@ -121,9 +121,9 @@ void run_int(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_
 
 }  // namespace
 
-const ActivationStage stage_f32_avx2 = {1, run_f32};
-const ActivationStage stage_bf16_as_f32_avx2 = {1, run_bf16_as_f32};
-const ActivationStage stage_int8_avx2 = {4, run_int<quantize_row_int8, 4>};
-const ActivationStage stage_int16_avx2 = {2, run_int<quantize_row_int16, 2>};
+const ActivationStage stage_f32_avx2 = {words_of<1>, run_f32};
+const ActivationStage stage_bf16_as_f32_avx2 = {words_of<1>, run_bf16_as_f32};
+const ActivationStage stage_int8_avx2 = {words_of<4>, run_int<quantize_row_int8, 4>};
+const ActivationStage stage_int16_avx2 = {words_of<2>, run_int<quantize_row_int16, 2>};
 
 }  // namespace espalier

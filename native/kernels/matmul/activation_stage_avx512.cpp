@@ -95,8 +95,8 @@ void run_uint8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t til
 
 }  // namespace
 
-const ActivationStage stage_f32_avx512 = {1, run_f32};
-const ActivationStage stage_bf16_as_f32_avx512 = {1, run_bf16_as_f32};
-const ActivationStage stage_uint8_avx512 = {4, run_uint8};
+const ActivationStage stage_f32_avx512 = {words_of<1>, run_f32};
+const ActivationStage stage_bf16_as_f32_avx512 = {words_of<1>, run_bf16_as_f32};
+const ActivationStage stage_uint8_avx512 = {words_of<4>, run_uint8};
 
 }  // namespace espalier

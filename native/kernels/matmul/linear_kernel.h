@@ -9,13 +9,15 @@
 namespace espalier {
 
 // How x is turned into what a kernel reads: words of 32 bits, each one f32, two bf16 / int16 or four int8 of
-// consecutive k, the last padded with zeros. A tile holds `tile_rows` rows interleaved: words [k_words][tile_rows];
-// tile_rows = 1 is plain rows. Kernels that point at the same stage share its output.
+// consecutive k, the last padded with zeros (int8 in groups: see activation_stage.h). A tile holds `tile_rows` rows
+// interleaved: words [k_words][tile_rows]; tile_rows = 1 is plain rows. Kernels that point at the same stage share its
+// output.
 struct ActivationStage {
-  int64_t values_per_word;
+  // Words of a row of k values.
+  int64_t (*row_words)(int64_t k);
   // Converts `rows` rows (1 <= rows <= tile_rows) of x into one tile; rows beyond are zeros.
   // x      [rows, k] f32, rows ldx apart
-  // words  [ceil(k / values_per_word)][tile_rows]
+  // words  [row_words(k)][tile_rows]
   // scale  [rows] f32, written by int8 stages only
   void (*run)(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale);
 };
@@ -38,6 +40,7 @@ struct LinearProblem {
   int64_t m, n, k;
   int64_t tile_rows;
   bool accumulate;
+  int64_t group;  // columns of W that share a scale; 0: the whole row
 };
 
 struct LinearKernel {
@@ -82,5 +85,12 @@ extern const LinearKernel matmul_bf16_bf16_avx512;
 extern const LinearKernel matmul_f32_int8_avx512;
 extern const LinearKernel matmul_int8_int8_avx512;
 extern const LinearKernel matmul_bf16_bf16_avx512_bf16;
+
+// Grouped formats (quant/grouped_layout.h): one kernel for every size of group.
+extern const LinearKernel matmul_int8g_int4_ref, matmul_int8g_int4_zeros_ref;
+extern const LinearKernel matmul_int8g_int8_ref, matmul_int8g_int8_zeros_ref;
+extern const LinearKernel matmul_int8g_nf4_ref, matmul_int8g_fp4_ref, matmul_int8g_e2m1_ref;
+extern const LinearKernel matmul_f32_e4m3_ref, matmul_f32_e5m2_ref;
+extern const LinearKernel matmul_fp8_e4m3_ref, matmul_fp8g_e4m3_ref;
 
 }  // namespace espalier

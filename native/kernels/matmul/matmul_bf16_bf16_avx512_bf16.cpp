@@ -48,7 +48,7 @@ void run_stage(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t til
 
 }  // namespace
 
-const ActivationStage stage_bf16_avx512_bf16 = {2, run_stage};
+const ActivationStage stage_bf16_avx512_bf16 = {words_of<2>, run_stage};
 
 const LinearKernel matmul_bf16_bf16_avx512_bf16 = {
     "matmul_bf16_bf16_avx512_bf16", &stage_bf16_avx512_bf16, run_rows<DotBF16>, kRowsLimit,

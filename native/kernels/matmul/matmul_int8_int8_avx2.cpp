@@ -1,5 +1,5 @@
-// matmul_int8_int8_avx2. Both ways are exact because |a|, |w| <= 127:
-//   small m  vpsignb moves the sign of a to w, vpmaddubsw(|a|, +-w) stays within 2 * 127 * 127 < 32768, vpmaddwd adds
+// matmul_int8_int8_avx2. Both ways are exact because |a| <= 127, |w| <= 128:
+//   small m  vpsignb moves the sign of w to a, vpmaddubsw(|w|, +-a) stays within 2 * 128 * 127 < 32768, vpmaddwd adds
 //   large m  weights widened once to int16 pairs, vpmaddwd into int32: as many products per instruction, two fewer
 //   steps
 // SPDX-License-Identifier: Apache-2.0
@@ -51,12 +51,12 @@ template <int R>
 inline void add_word(const int32_t* x, int64_t stride, const char* bytes, __m256i (&acc)[R][2]) {
   const __m256i ones = _mm256_set1_epi16(1);
   const __m256i w0 = load_bytes(bytes), w1 = load_bytes(bytes + 32);
+  const __m256i size0 = _mm256_abs_epi8(w0), size1 = _mm256_abs_epi8(w1);
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
     const __m256i a = _mm256_set1_epi32(x[r * stride]);
-    const __m256i magnitude = _mm256_abs_epi8(a);
-    const __m256i pairs0 = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w0, a));
-    const __m256i pairs1 = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(w1, a));
+    const __m256i pairs0 = _mm256_maddubs_epi16(size0, _mm256_sign_epi8(a, w0));
+    const __m256i pairs1 = _mm256_maddubs_epi16(size1, _mm256_sign_epi8(a, w1));
     acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(pairs0, ones));
     acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(pairs1, ones));
     ESP_KEEP_SUM(acc[r][0]);

@@ -23,7 +23,7 @@ int stage_of(MatmulPlan* plan, const ActivationStage* stage, int64_t tile_rows, 
   if (stage == nullptr) return -1;
   for (int i = 0; i < plan->stage_count; ++i)
     if (plan->stages[i].stage == stage && plan->stages[i].tile_rows == tile_rows) return i;
-  plan->stages[plan->stage_count] = {stage, tile_rows, ceil_div(k, stage->values_per_word), 0, 0};
+  plan->stages[plan->stage_count] = {stage, tile_rows, stage->row_words(k), 0, 0};
   return plan->stage_count++;
 }
 
@@ -52,6 +52,7 @@ void plan_product(const MatmulArgs& args, const LinearKernel* kernel, MatmulPlan
   p.n = args.weight.n;
   p.k = args.weight.k;
   p.accumulate = args.epilogue == MatmulEpilogue::kAccumulate;
+  p.group = args.weight.format->group;
   p.tile_rows = product->tiles ? tile_rows_of(args.m, kernel->max_tile_rows) : 1;
   product->stage_index = stage_of(plan, product->tiles ? kernel->tiles_stage : kernel->rows_stage, p.tile_rows, p.k);
   p.x = args.x;

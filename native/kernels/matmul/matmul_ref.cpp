@@ -5,23 +5,60 @@
 
 #include "core/aligned_buffer.h"
 #include "core/dtype.h"
+#include "kernels/matmul/activation_stage.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/matmul_plan.h"
+#include "quant/fp8.h"
+#include "quant/grouped_layout.h"
 #include "quant/weight_format.h"
 
 namespace espalier {
 namespace {
 
-// x [k] -> what the format's activation conversion keeps of it, as float64.
-void convert_activations(const char* activation, const float* x, int64_t k, double* out) {
-  for (int64_t i = 0; i < k; ++i) out[i] = x[i];
-  if (std::strcmp(activation, "bf16") == 0)
-    for (int64_t i = 0; i < k; ++i) out[i] = bf16_to_f32(f32_to_bf16(x[i]));
-  if (std::strcmp(activation, "int8 per token") != 0) return;
+// x [count] -> what int8 under one scale keeps of it.
+void round_int8(const float* x, int64_t count, double* out) {
   float absmax = 0;
-  for (int64_t i = 0; i < k; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
+  for (int64_t i = 0; i < count; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
   const float inverse = absmax > 0 ? 127.0f / absmax : 0.0f;
-  for (int64_t i = 0; i < k; ++i) out[i] = std::nearbyint(x[i] * inverse) * (absmax / 127.0f);
+  for (int64_t i = 0; i < count; ++i) out[i] = std::nearbyint(x[i] * inverse) * (absmax / 127.0f);
+}
+
+void round_fp8(const float* x, int64_t count, double* out) {
+  float absmax = 0;
+  for (int64_t i = 0; i < count; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
+  const float scale = absmax / 448.0f;
+  for (int64_t i = 0; i < count; ++i)
+    out[i] = scale > 0 ? fp8_e4m3_to_f32(f32_to_fp8_e4m3(x[i] / scale)) * scale : 0.0f;
+}
+
+void round_bf16(const float* x, int64_t count, double* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = bf16_to_f32(f32_to_bf16(x[i]));
+}
+
+// What a format may say of its activations: how x is rounded, how many values share a scale (0: all), and for how many
+// rows at most.
+struct Conversion {
+  const char* activation;
+  void (*round)(const float* x, int64_t count, double* out);
+  int64_t group;
+  int64_t rows;
+};
+const Conversion kConversions[] = {
+    {"bf16", round_bf16, 0, INT64_MAX},
+    {"int8 per token", round_int8, 0, INT64_MAX},
+    {"int8 per 32 values, up to 8 rows", round_int8, kActivationGroup, kGroupedRows},
+    {"fp8 per token", round_fp8, 0, INT64_MAX},
+    {"fp8 per 128 values", round_fp8, kFp8ActivationGroup, INT64_MAX},
+};
+
+// x [k] -> what the format's activation conversion keeps of it, as float64.
+void convert_activations(const char* activation, const float* x, int64_t rows, int64_t k, double* out) {
+  for (int64_t i = 0; i < k; ++i) out[i] = x[i];
+  for (const Conversion& conversion : kConversions) {
+    if (std::strcmp(activation, conversion.activation) != 0 || rows > conversion.rows) continue;
+    const int64_t group = conversion.group == 0 ? k : conversion.group;
+    for (int64_t i = 0; i < k; i += group) conversion.round(x + i, k - i < group ? k - i : group, out + i);
+  }
 }
 
 }  // namespace
@@ -33,7 +70,8 @@ Status matmul_ref(const MatmulArgs& args) {
   ESP_RETURN_IF_ERROR(activations.reserve((args.m * k + 1) * sizeof(double)));
   ESP_RETURN_IF_ERROR(row.reserve((k + 1) * sizeof(float)));
   for (int64_t m = 0; m < args.m; ++m)
-    convert_activations(args.weight.format->activation, args.x + m * args.ldx, k, activations.as<double>() + m * k);
+    convert_activations(args.weight.format->activation, args.x + m * args.ldx, args.m, k,
+                        activations.as<double>() + m * k);
   for (int64_t column = 0; column < n; ++column) {
     if (k > 0) args.weight.format->unpack_rows(args.weight.data, n, k, column, 1, row.as<float>());
     for (int64_t m = 0; m < args.m; ++m) {

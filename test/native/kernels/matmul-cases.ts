@@ -6,6 +6,12 @@ import { binding, type IsaName } from "../../../src/binding.js";
 export const formats = ["f32", "f16", "bf16", "int8", "int8-w8a8"] as const;
 export type FormatId = (typeof formats)[number];
 
+/** Formats whose columns share scales in groups; every other row of the registry. */
+export const groupedFormats: string[] = binding
+  .weightFormats()
+  .map(({ id }) => id)
+  .filter((id) => !(formats as readonly string[]).includes(id));
+
 /** bf16 with the vdpbf16ps kernels, which the registry leaves out where they are slower. */
 export const bf16Dot = "bf16-dot";
 

@@ -1,3 +1,4 @@
+import { binding } from "../../../src/binding.js";
 import { compareExact, expectWithin } from "../../compare.js";
 import {
   type FormatId,
@@ -8,6 +9,7 @@ import {
   bf16Dot,
   copyOf,
   formats,
+  groupedFormats,
   isas,
   matmul,
   randomArray,
@@ -31,9 +33,12 @@ function expectedOf(call: MatmulCall): MatmulCall {
   return reference;
 }
 
-const toleranceOf = (format: string) => `matmul/${format === bf16Dot ? "bf16" : (format as FormatId)}` as const;
+const toleranceOf = (format: string) =>
+  groupedFormats.includes(format)
+    ? "matmul/grouped"
+    : (`matmul/${format === bf16Dot ? "bf16" : (format as FormatId)}` as const);
 
-describe.each([...formats, bf16Dot])("matmul with %s weights", (format) => {
+describe.each([...formats, bf16Dot, ...groupedFormats])("matmul with %s weights", (format) => {
   it("equals the reference over awkward shapes on every ISA", () => {
     for (const shape of shapes)
       for (const variant of [0, 1, 2]) {
@@ -135,6 +140,46 @@ describe("matmul", () => {
         else expect(values.every((v) => Number.isFinite(v) && v !== 0)).toBe(true);
       }
     }
+  });
+
+  it("grouped formats: int8 activations cost at most half a step of each group", () => {
+    const [n, k] = [33, 256];
+    for (const format of groupedFormats.filter((id) => !id.includes("fp8")))
+      for (const isa of isas) {
+        const [few, many] = [8, 9].map((m) => {
+          const x = randomArray(9 * k, 2);
+          const product: Product = { format, w: randomArray(n * k, 1), n, k, out: new Float32Array(m * n), ldo: n };
+          matmul({ isa, m, x, ldx: k, products: [product] });
+          return product.out;
+        });
+        const weights = new Float32Array(n * k);
+        const packed = binding.testing["pack_weights"]!({ format, w: randomArray(n * k, 1), n, k });
+        binding.testing["unpack_weights"]!({ format, packed, n, k, rowBegin: 0, count: n, out: weights });
+        for (let column = 0; column < n; ++column) {
+          // absmax of x is below 1: half a step is below 1 / 254.
+          const bound = weights.subarray(column * k, (column + 1) * k).reduce((sum, w) => sum + Math.abs(w), 0) / 254;
+          for (let row = 0; row < 8; ++row)
+            expect(Math.abs(few![row * n + column]! - many![row * n + column]!)).toBeLessThanOrEqual(bound);
+        }
+      }
+  });
+
+  it("grouped formats show NaN and infinity of x in that row alone", () => {
+    const [n, k] = [17, 96];
+    for (const format of groupedFormats)
+      for (const isa of isas)
+        for (const m of [4, 20]) {
+          const x = randomArray(m * k, 5);
+          x[2 * k + 40] = NaN;
+          x[3 * k + 95] = Infinity;
+          const out = new Float32Array(m * n);
+          matmul({ isa, m, x, ldx: k, products: [{ format, w: randomArray(n * k, 6), n, k, out, ldo: n }] });
+          for (let row = 0; row < m; ++row) {
+            const values = out.subarray(row * n, (row + 1) * n);
+            if (row === 2 || row === 3) expect(values.some(Number.isFinite)).toBe(false);
+            else expect(values.every(Number.isFinite)).toBe(true);
+          }
+        }
   });
 
   it("the comparison rejects one corrupted weight", () => {
