@@ -19,7 +19,7 @@
 namespace espalier {
 
 // Raised whenever this table or an argument struct changes; a shared object of another version is refused.
-constexpr uint32_t kBackendApiVersion = 2;
+constexpr uint32_t kBackendApiVersion = 3;
 
 enum class BackendOp : int32_t {
   kEmbedding,

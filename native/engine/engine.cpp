@@ -46,8 +46,15 @@ Status Engine::open_cache() {
   const int64_t pages = KvPages::pages_for(std::max(config_.kv_tokens, config_.context_tokens));
   KvCachePool pool;
   pool.dtype = config_.kv_dtype;
-  pool.value_offset_bytes =
-      spec.num_kv_heads * spec.head_dim * kKvPageTokens * static_cast<int64_t>(dtype_size(pool.dtype));
+  const size_t scales = static_cast<size_t>(2 * spec.num_layers * spec.num_kv_heads);
+  if (!config_.kv_scales.empty()) {
+    if (config_.kv_scales.size() != scales)
+      return Status("ERR_SHAPE",
+                    format_text("kvScales: expected %zu numbers (2 x layers x kv heads), found %zu", scales,
+                                config_.kv_scales.size()));
+    pool.scales = config_.kv_scales.data();
+  }
+  pool.value_offset_bytes = spec.num_kv_heads * kv_head_bytes(pool.dtype, spec.head_dim);
   pool.layer_stride_bytes = 2 * pool.value_offset_bytes;
   pool.page_stride_bytes = spec.num_layers * pool.layer_stride_bytes;
   cache_bytes_ = static_cast<size_t>(pages * pool.page_stride_bytes);

@@ -23,7 +23,8 @@ struct EngineConfig {
   ModelSpec spec;
   std::vector<EngineTensor> tensors;
   bool rotated = false;  // see DecoderWeights
-  DType kv_dtype = DType::kF32;
+  KvDType kv_dtype = KvDType::kF32;
+  std::vector<float> kv_scales;  // KvCachePool::scales; empty: a scale for each token
   int64_t context_tokens = 0;  // of one sequence
   int64_t kv_tokens = 0;       // of all sequences and the prefix cache together; rounded up to pages
   int64_t max_sequences = 8;

@@ -96,6 +96,16 @@ inline Vector load_bf16(const uint16_t* p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 
+inline Vector load_int8(const int8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+// e4m3 values divided by kE4m3Unit, exactly: e4m3's fields where f16 has its, whose bias is 8 more. Codes are not NaN.
+constexpr float kE4m3Unit = 256;
+inline Vector load_e4m3(const uint8_t* p) {
+  const __m128i wide = _mm_cvtepi8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return _mm256_cvtph_ps(_mm_and_si128(_mm_slli_epi16(wide, 7), _mm_set1_epi16(static_cast<int16_t>(0xbfff))));
+}
+
 // Rounded to nearest even; NaN stays NaN.
 inline void store_bf16(uint16_t* p, Vector v) {
   const __m256i bits = _mm256_castps_si256(v);

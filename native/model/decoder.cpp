@@ -186,6 +186,8 @@ Status Decoder::attention_block(const LayerWeights& layer, int64_t index, const 
   ESP_RETURN_IF_ERROR(rotate(buffers_.k, kv_width, spec_.num_kv_heads));
 
   const KvCacheView cache = cache_of_layer(pool, index);
+  const float* key_scales = pool.scales == nullptr ? nullptr : pool.scales + 2 * index * spec_.num_kv_heads;
+  const float* value_scales = key_scales == nullptr ? nullptr : key_scales + spec_.num_kv_heads;
   int64_t row = 0;
   for (const StepSequence& sequence : step) {
     const KvAppendArgs args{cache,
@@ -194,7 +196,9 @@ Status Decoder::attention_block(const LayerWeights& layer, int64_t index, const 
                             kv_width,
                             sequence.count,
                             sequence.pages,
-                            sequence.position};
+                            sequence.position,
+                            key_scales,
+                            value_scales};
     ESP_RETURN_IF_ERROR(call(backend_->kv_append, device_, &args));
     row += sequence.count;
   }

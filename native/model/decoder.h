@@ -44,7 +44,8 @@ struct KvCachePool {
   int64_t page_stride_bytes = 0;   // all layers of one page
   int64_t layer_stride_bytes = 0;  // keys and values of one layer in a page
   int64_t value_offset_bytes = 0;  // from a layer's keys to its values
-  DType dtype = DType::kF32;
+  KvDType dtype = KvDType::kF32;
+  const float* scales = nullptr;  // fixed ones [layers][2: keys, values][kv_heads]; nullptr: see KvAppendArgs
 };
 
 // One sequence's tokens of a step.

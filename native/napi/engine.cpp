@@ -33,10 +33,12 @@ EngineConfig config_of(const Napi::CallbackInfo& info) {
   config.rotated = args.boolean("rotated", false);
   config.tensors = tensors_of(args.array("tensors"));
   const std::string kv = args.string("kvDtype", "f32");
-  const DTypeInfo* dtype = dtype_by_name(kv.c_str());
-  if (dtype == nullptr || (dtype->dtype != DType::kF32 && dtype->dtype != DType::kF16 && dtype->dtype != DType::kBF16))
-    throw to_js_error(info.Env(), Status("ERR_ARGUMENT", "kvDtype: expected f32, f16 or bf16, found \"" + kv + "\""));
+  const KvDTypeInfo* dtype = kv_dtype_by_name(kv.c_str());
+  if (dtype == nullptr)
+    throw to_js_error(info.Env(), Status("ERR_ARGUMENT", "kvDtype: expected " + std::string(kKvDTypeNames) +
+                                                             ", found \"" + kv + "\""));
   config.kv_dtype = dtype->dtype;
+  config.kv_scales = args.float32_array("kvScales");
   config.context_tokens = args.integer("contextTokens");
   config.kv_tokens = args.integer("kvTokens");
   config.max_sequences = args.integer("maxSequences", 8);

@@ -6,15 +6,25 @@
 namespace espalier {
 namespace {
 
-constexpr int kCacheF32 = 0, kCacheF16 = 1, kCacheBF16 = 2;
+constexpr int kCacheF32 = 0, kCacheF16 = 1, kCacheBF16 = 2, kCacheInt8 = 3, kCacheFp8 = 4;
 constexpr int64_t kPage = kAttentionPageTokens;
 
-inline int64_t cache_bytes(int dtype) { return dtype == kCacheF32 ? 4 : 2; }
+inline constexpr int64_t cache_bytes(int dtype) {
+  if (dtype == kCacheF32) return 4;
+  return dtype == kCacheF16 || dtype == kCacheBF16 ? 2 : 1;
+}
+
+inline constexpr bool has_scales(int dtype) { return dtype == kCacheInt8 || dtype == kCacheFp8; }
+
+// What load_cache's result times a token's scale must be multiplied by.
+inline constexpr float code_unit(int dtype) { return dtype == kCacheFp8 ? kE4m3Unit : 1.0f; }
 
 // kLanes elements of the cache from element `index` on.
 template <int kDType>
 inline Vector load_cache(const char* base, int64_t index) {
   if constexpr (kDType == kCacheF32) return load(reinterpret_cast<const float*>(base) + index);
+  if constexpr (kDType == kCacheInt8) return load_int8(reinterpret_cast<const int8_t*>(base) + index);
+  if constexpr (kDType == kCacheFp8) return load_e4m3(reinterpret_cast<const uint8_t*>(base) + index);
   const uint16_t* halves = reinterpret_cast<const uint16_t*>(base) + index;
   return kDType == kCacheF16 ? load_f16(halves) : load_bf16(halves);
 }

@@ -19,8 +19,8 @@ const AttentionTileFn kVariants[kIsaCount] = {nullptr, ESP_X86_VARIANT(attention
 // All but the pointers, which need not be known yet when a workspace is sized.
 Status check_sizes(const AttentionArgs& args) {
   const KvCacheView& cache = args.cache;
-  if (cache.dtype != DType::kF32 && cache.dtype != DType::kF16 && cache.dtype != DType::kBF16)
-    return Status("ERR_ARGUMENT", format_text("attention: cache.dtype: expected f32, f16 or bf16, found %d",
+  if (kv_dtype_info(cache.dtype) == nullptr)
+    return Status("ERR_ARGUMENT", format_text("attention: cache.dtype: expected %s, found %d", kKvDTypeNames,
                                               static_cast<int>(cache.dtype)));
   ArgumentChecks checks("attention");
   checks.size("count", args.count)
@@ -32,7 +32,7 @@ Status check_sizes(const AttentionArgs& args) {
       .stride("ldq", args.ldq, args.heads * cache.head_dim)
       .stride("ldo", args.ldo, args.heads * cache.head_dim)
       .stride("cache.page_stride_bytes", cache.page_stride_bytes,
-              cache.kv_heads * cache.head_dim * kKvPageTokens * static_cast<int64_t>(dtype_size(cache.dtype)))
+              cache.kv_heads * kv_head_bytes(cache.dtype, cache.head_dim))
       .pointer("sequences", args.sequences, args.count > 0);
   for (int64_t s = 0; checks.is_ok() && s < args.count; ++s) {
     const AttentionSequence& sequence = args.sequences[s];
@@ -87,7 +87,8 @@ AttentionTile tile_of(const AttentionArgs& args, const AttentionTask& task, cons
   const KvCacheView& cache = args.cache;
   const AttentionSequence& sequence = args.sequences[task.sequence];
   const int64_t group = args.heads / cache.kv_heads;
-  const int64_t head_bytes = cache.head_dim * kKvPageTokens * static_cast<int64_t>(dtype_size(cache.dtype));
+  const int64_t head = task.kv_head * kv_head_bytes(cache.dtype, cache.head_dim);
+  const int64_t scale_bytes = kv_scale_bytes(cache.dtype);
   AttentionTile tile;
   tile.q = sequence.q + task.kv_head * group * cache.head_dim;
   tile.ldq = args.ldq;
@@ -101,8 +102,10 @@ AttentionTile tile_of(const AttentionArgs& args, const AttentionTask& task, cons
   tile.key_begin = task.key_begin;
   tile.key_end = task.key_end;
   tile.pages = sequence.pages;
-  tile.keys = cache.k_base + task.kv_head * head_bytes;
-  tile.values = cache.v_base + task.kv_head * head_bytes;
+  tile.keys = cache.k_base + head + scale_bytes;
+  tile.values = cache.v_base + head + scale_bytes;
+  tile.key_scales = cache.k_base + head;
+  tile.value_scales = cache.v_base + head;
   tile.page_stride_bytes = cache.page_stride_bytes;
   tile.head_dim = cache.head_dim;
   tile.dtype = static_cast<int32_t>(cache.dtype);

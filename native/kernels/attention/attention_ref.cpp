@@ -1,33 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "kernels/attention/attention.h"
+#include "quant/fp8.h"
 
 namespace espalier {
 namespace {
 
-float element(DType dtype, const char* base, int64_t index) {
-  float value = 0;
-  convert_to_f32(dtype, base + index * static_cast<int64_t>(dtype_size(dtype)), &value, 1);
-  return value;
-}
+// One page of one kv head, read element by element.
+class Page {
+ public:
+  Page(const KvCacheView& cache, const char* base, int32_t page, int64_t kv_head)
+      : info_(*kv_dtype_info(cache.dtype)),
+        scales_(base + page * cache.page_stride_bytes + kv_head * kv_head_bytes(cache.dtype, cache.head_dim)),
+        elements_(scales_ + kv_scale_bytes(cache.dtype)) {}
+
+  // Element `index`, which belongs to the token in `slot`.
+  double at(int64_t index, int64_t slot) const {
+    const char* element = elements_ + index * info_.size_bytes;
+    float value = 0;
+    if (info_.largest_code == 0) {
+      convert_to_f32(info_.element, element, &value, 1);
+      return value;
+    }
+    const uint8_t code = static_cast<uint8_t>(*element);
+    value = info_.dtype == KvDType::kFp8 ? fp8_e4m3_to_f32(code) : static_cast<float>(static_cast<int8_t>(code));
+    float scale = 0;
+    std::memcpy(&scale, scales_ + slot * static_cast<int64_t>(sizeof(float)), sizeof(float));
+    return static_cast<double>(value) * scale;
+  }
+
+ private:
+  const KvDTypeInfo& info_;
+  const char* scales_;
+  const char* elements_;
+};
 
 // One query head over keys [0, keys) of one kv head: out = softmax(scale * q K) V.
 void attend(const AttentionArgs& args, const AttentionSequence& sequence, const float* q, int64_t kv_head, int64_t keys,
             std::vector<double>& weights, float* out) {
   const KvCacheView& cache = args.cache;
   const int64_t head_dim = cache.head_dim;
-  const int64_t head_elements = head_dim * kKvPageTokens;
   double maximum = -std::numeric_limits<double>::infinity();
   weights.assign(static_cast<size_t>(keys), 0.0);
   for (int64_t key = 0; key < keys; ++key) {
-    const char* page = cache.k_base + sequence.pages[key / kKvPageTokens] * cache.page_stride_bytes;
+    const Page page(cache, cache.k_base, sequence.pages[key / kKvPageTokens], kv_head);
+    const int64_t slot = key % kKvPageTokens;
     double dot = 0;
-    for (int64_t d = 0; d < head_dim; ++d)
-      dot += static_cast<double>(q[d]) *
-             element(cache.dtype, page, kv_head * head_elements + d * kKvPageTokens + key % kKvPageTokens);
+    for (int64_t d = 0; d < head_dim; ++d) dot += static_cast<double>(q[d]) * page.at(d * kKvPageTokens + slot, slot);
     weights[key] = dot * args.scale;
     if (weights[key] > maximum) maximum = weights[key];
   }
@@ -36,9 +59,9 @@ void attend(const AttentionArgs& args, const AttentionSequence& sequence, const 
   for (int64_t d = 0; d < head_dim; ++d) {
     double value = 0;
     for (int64_t key = 0; key < keys; ++key) {
-      const char* page = cache.v_base + sequence.pages[key / kKvPageTokens] * cache.page_stride_bytes;
-      value +=
-          weights[key] * element(cache.dtype, page, kv_head * head_elements + (key % kKvPageTokens) * head_dim + d);
+      const Page page(cache, cache.v_base, sequence.pages[key / kKvPageTokens], kv_head);
+      const int64_t slot = key % kKvPageTokens;
+      value += weights[key] * page.at(slot * head_dim + d, slot);
     }
     out[d] = static_cast<float>(value / sum);
   }

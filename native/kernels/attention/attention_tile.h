@@ -28,9 +28,11 @@ struct AttentionTile {
   const int32_t* pages;
   const char* keys;    // [head_dim][page] of page 0, this kv head
   const char* values;  // [page][head_dim]
+  const char* key_scales;    // [page] f32 of page 0, when the dtype has scales
+  const char* value_scales;  // likewise
   int64_t page_stride_bytes;
   int64_t head_dim;
-  int32_t dtype;  // 0 f32, 1 f16, 2 bf16 (the values of DType)
+  int32_t dtype;  // 0 f32, 1 f16, 2 bf16, 3 int8, 4 fp8 (the values of KvDType)
   float scale;
 
   float* accumulators;  // [rows, padded_dim]  Σ exp(score - maximum) value

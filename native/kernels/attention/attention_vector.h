@@ -88,6 +88,18 @@ inline void widen(const char* source, int64_t rows, int64_t width, float* out, i
   }
 }
 
+// Columns of `rows` rows of the chunk's scores, from `column` on, times their tokens' scales [page].
+inline void apply_scales(float* scores, int64_t rows, int64_t column, const char* scales, float unit) {
+  const float* scale = reinterpret_cast<const float*>(scales);
+  for (int64_t i = 0; i < kPage; i += kLanes) {
+    const Vector factor = multiply(load(scale + i), all(unit));
+    for (int64_t row = 0; row < rows; ++row) {
+      float* place = scores + row * kAttentionChunkKeys + column + i;
+      store(place, multiply(load(place), factor));
+    }
+  }
+}
+
 template <int kDType>
 inline void score_chunk(const AttentionTile& tile, int64_t first_row, int64_t key, int64_t keys) {
   const bool widened = kDType != kCacheF32 && tile.rows - first_row > kBlockRows;  // pays when used more than once
@@ -101,6 +113,10 @@ inline void score_chunk(const AttentionTile& tile, int64_t first_row, int64_t ke
                             scores);
     } else {
       score_page<kDType>(queries, tile.rows - first_row, tile.head_dim, page, scores);
+    }
+    if constexpr (has_scales(kDType)) {
+      const char* scales = tile.key_scales + tile.pages[(key + offset) / kPage] * tile.page_stride_bytes;
+      apply_scales(scores, tile.rows - first_row, 0, scales, code_unit(kDType));
     }
   }
 }
@@ -121,7 +137,12 @@ inline void accumulate_chunk(const AttentionTile& tile, int64_t first_row, int64
     values.pages[offset / kPage] = reinterpret_cast<const char*>(wide);
   }
   const int64_t rows = tile.rows - first_row;
-  const float* probabilities = tile.scores + first_row * kAttentionChunkKeys;
+  float* probabilities = tile.scores + first_row * kAttentionChunkKeys;
+  if constexpr (has_scales(kDType))
+    for (int64_t offset = 0; offset < keys; offset += kPage) {
+      const char* scales = tile.value_scales + tile.pages[(key + offset) / kPage] * tile.page_stride_bytes;
+      apply_scales(probabilities, rows, offset, scales, code_unit(kDType));
+    }
   float* accumulators = tile.accumulators + first_row * padded;
   if (widened)
     value_chunk<kCacheF32>(probabilities, rows, values, padded, accumulators, padded);
@@ -152,8 +173,12 @@ inline void attend_any(const AttentionTile& tile) {
     attend<kCacheF32>(tile);
   else if (tile.dtype == kCacheF16)
     attend<kCacheF16>(tile);
-  else
+  else if (tile.dtype == kCacheBF16)
     attend<kCacheBF16>(tile);
+  else if (tile.dtype == kCacheInt8)
+    attend<kCacheInt8>(tile);
+  else
+    attend<kCacheFp8>(tile);
 }
 
 }  // namespace

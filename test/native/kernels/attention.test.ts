@@ -156,7 +156,7 @@ describe("attention", () => {
     attention({ ...good });
     const sequence = (change: object) => ({ sequences: [{ ...good.sequences[0]!, ...change }] });
     for (const [change, code, message] of [
-      [{ dtype: "i8" }, "ERR_ARGUMENT", "attention: cache.dtype: expected f32, f16 or bf16, found 3"],
+      [{ dtype: "i8" }, "ERR_ARGUMENT", "attention: cache.dtype: expected f32, f16, bf16, int8 or fp8, found 99"],
       [{ heads: 5, ldq: 20, ldo: 20 }, "ERR_SHAPE", "attention: heads: expected a multiple of 2, found 5"],
       [{ heads: 0 }, "ERR_ARGUMENT", "attention: heads: expected 1 or more, found 0"],
       [{ ldq: 15 }, "ERR_SHAPE", "attention: ldq: expected at least the row width 16, found 15"],

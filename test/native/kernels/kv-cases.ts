@@ -5,7 +5,11 @@ import { binding, type IsaName } from "../../../src/binding.js";
 import { randomArray, unaligned } from "./matmul-cases.js";
 
 export const pageTokens = 32;
-export const cacheDtypes = ["f32", "f16", "bf16"] as const;
+/** Elements are the values. */
+export const floatDtypes = ["f32", "f16", "bf16"] as const;
+/** Elements are codes, with a scale for each token and kv head. */
+export const codeDtypes = ["int8", "fp8"] as const;
+export const cacheDtypes = [...floatDtypes, ...codeDtypes] as const;
 export type CacheDtype = (typeof cacheDtypes)[number];
 
 export interface Cache {
@@ -19,19 +23,38 @@ export interface Cache {
 
 /** A cache of `pages` pages in which every unwritten element is NaN; pages have a gap behind them. */
 export function makeCache(pages: number, kvHeads: number, headDim: number, dtype: CacheDtype): Cache {
-  const pageStride = kvHeads * headDim * pageTokens * elementBytes(dtype) + 64;
+  const pageStride = kvHeads * headBytes(headDim, dtype) + 64;
   const fill = () => new Uint8Array(pages * pageStride).fill(0xff);
   return { keys: fill(), values: fill(), pageStride, kvHeads, headDim, dtype };
 }
 
 export function elementBytes(dtype: CacheDtype): number {
-  return dtype === "f32" ? 4 : 2;
+  return { f32: 4, f16: 2, bf16: 2, int8: 1, fp8: 1 }[dtype];
+}
+
+/** Bytes of a page's scales of one kv head, which stand before its elements. */
+export function scaleBytes(dtype: CacheDtype): number {
+  return dtype === "int8" || dtype === "fp8" ? 4 * pageTokens : 0;
+}
+
+/** Bytes of one kv head in a page. */
+export function headBytes(headDim: number, dtype: CacheDtype): number {
+  return scaleBytes(dtype) + headDim * pageTokens * elementBytes(dtype);
 }
 
 /** Appends rows [tokens, kvHeads * headDim] of k and v from `position` on. */
 export function append(
   cache: Cache,
-  rows: { k: Float32Array; v: Float32Array; pages: Int32Array; position: number; ldkv?: number },
+  rows: {
+    k: Float32Array;
+    v: Float32Array;
+    pages: Int32Array;
+    position: number;
+    ldkv?: number;
+    /** Fixed scales [kvHeads] of a cache of codes. */
+    kScales?: Float32Array;
+    vScales?: Float32Array;
+  },
   how: { isa?: IsaName; threads?: number; tokens?: number } = {},
 ): void {
   const ldkv = rows.ldkv ?? cache.kvHeads * cache.headDim;

@@ -1,10 +1,12 @@
 import { binding } from "../../../src/binding.js";
 import { expectWithin } from "../../compare.js";
-import { append, type Cache, cacheDtypes, elementBytes, makeCache, pageTokens } from "./kv-cases.js";
+import { append, elementBytes, floatDtypes, makeCache, pageTokens } from "./kv-cases.js";
 import { failureOf, isas, randomArray, unaligned } from "./row-cases.js";
 
+type FloatDtype = (typeof floatDtypes)[number];
+
 /** The cache's bytes as elements widened to f32 (exactly). */
-function elementsOf(bytes: Uint8Array, dtype: Cache["dtype"]): Float32Array {
+function elementsOf(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
   const count = bytes.length / elementBytes(dtype);
   const out = new Float32Array(count);
   binding.testing["convert_to_f32"]!({ from: dtype, source: bytes, out, count });
@@ -12,7 +14,7 @@ function elementsOf(bytes: Uint8Array, dtype: Cache["dtype"]): Float32Array {
 }
 
 /** What the cache should hold for these values. */
-function rounded(values: Float32Array, dtype: Cache["dtype"]): Float32Array {
+function rounded(values: Float32Array, dtype: FloatDtype): Float32Array {
   const bytes = new Uint8Array(values.length * elementBytes(dtype));
   binding.testing["convert_from_f32"]!({ to: dtype, source: values, out: bytes, count: values.length });
   return elementsOf(bytes, dtype);
@@ -30,7 +32,7 @@ const shapes = [
   [70, 13, 3, 64],
 ] as const;
 
-describe.each(cacheDtypes)("kv_append, %s cache", (dtype) => {
+describe.each(floatDtypes)("kv_append, %s cache", (dtype) => {
   it.each(isas)("%s puts every element where the layout says, and nothing elsewhere", (isa) => {
     for (const [tokens, position, kvHeads, headDim] of shapes) {
       const count = Math.ceil((position + tokens) / pageTokens);
@@ -79,7 +81,7 @@ describe("kv_append", () => {
     const kvAppend = binding.testing["kv_append"]!;
     kvAppend(good);
     for (const [change, code, message] of [
-      [{ dtype: "i8" }, "ERR_ARGUMENT", "kv_append: cache.dtype: expected f32, f16 or bf16, found 3"],
+      [{ dtype: "i8" }, "ERR_ARGUMENT", "kv_append: cache.dtype: expected f32, f16, bf16, int8 or fp8, found 99"],
       [{ tokens: -1 }, "ERR_ARGUMENT", "kv_append: tokens: expected 0 or more, found -1"],
       [{ position: -1 }, "ERR_ARGUMENT", "kv_append: position: expected 0 or more, found -1"],
       [{ kvHeads: 0 }, "ERR_ARGUMENT", "kv_append: cache.kv_heads: expected 1 or more, found 0"],
