@@ -151,6 +151,9 @@ export type NativeEvent = { request: number; atMs: number } & (
   | { kind: "error"; error: Error }
 );
 
+/** Storage of keys and values; fp8 is e4m3. */
+export type KvDtype = "f32" | "f16" | "bf16" | "int8" | "fp8";
+
 export interface NativeEngineConfig {
   weightsPath: string;
   spec: object;
@@ -159,7 +162,9 @@ export interface NativeEngineConfig {
   rotated: boolean;
   contextTokens: number;
   kvTokens: number;
-  kvDtype: "f32" | "f16" | "bf16";
+  kvDtype: KvDtype;
+  /** Fixed scales [layers, 2 (keys, values), kv heads] of int8 and fp8; empty: one for each token and kv head. */
+  kvScales: Float32Array;
   maxSequences: number;
   prefillChunk: number;
   /** 0 = default. */

@@ -49,9 +49,8 @@ Status Engine::open_cache() {
   const size_t scales = static_cast<size_t>(2 * spec.num_layers * spec.num_kv_heads);
   if (!config_.kv_scales.empty()) {
     if (config_.kv_scales.size() != scales)
-      return Status("ERR_SHAPE",
-                    format_text("kvScales: expected %zu numbers (2 x layers x kv heads), found %zu", scales,
-                                config_.kv_scales.size()));
+      return Status("ERR_SHAPE", format_text("kvScales: expected %zu numbers (2 x layers x kv heads), found %zu",
+                                             scales, config_.kv_scales.size()));
     pool.scales = config_.kv_scales.data();
   }
   pool.value_offset_bytes = spec.num_kv_heads * kv_head_bytes(pool.dtype, spec.head_dim);

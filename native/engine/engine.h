@@ -25,8 +25,8 @@ struct EngineConfig {
   bool rotated = false;  // see DecoderWeights
   KvDType kv_dtype = KvDType::kF32;
   std::vector<float> kv_scales;  // KvCachePool::scales; empty: a scale for each token
-  int64_t context_tokens = 0;  // of one sequence
-  int64_t kv_tokens = 0;       // of all sequences and the prefix cache together; rounded up to pages
+  int64_t context_tokens = 0;    // of one sequence
+  int64_t kv_tokens = 0;         // of all sequences and the prefix cache together; rounded up to pages
   int64_t max_sequences = 8;
   int64_t prefill_chunk = 512;
   int32_t threads = 0;  // 0 = default

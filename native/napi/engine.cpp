@@ -35,8 +35,8 @@ EngineConfig config_of(const Napi::CallbackInfo& info) {
   const std::string kv = args.string("kvDtype", "f32");
   const KvDTypeInfo* dtype = kv_dtype_by_name(kv.c_str());
   if (dtype == nullptr)
-    throw to_js_error(info.Env(), Status("ERR_ARGUMENT", "kvDtype: expected " + std::string(kKvDTypeNames) +
-                                                             ", found \"" + kv + "\""));
+    throw to_js_error(info.Env(), Status("ERR_ARGUMENT",
+                                         "kvDtype: expected " + std::string(kKvDTypeNames) + ", found \"" + kv + "\""));
   config.kv_dtype = dtype->dtype;
   config.kv_scales = args.float32_array("kvScales");
   config.context_tokens = args.integer("contextTokens");

@@ -81,8 +81,12 @@ void close_at_any_moment(const EngineConfig& config) {
 
 void check_engine() {
   const TinyEngine tiny;
-  use_from_many_threads(tiny.config());
-  close_at_any_moment(tiny.config());
+  EngineConfig config = tiny.config();
+  for (const KvDType dtype : {KvDType::kF32, KvDType::kInt8, KvDType::kFp8}) {
+    config.kv_dtype = dtype;
+    use_from_many_threads(config);
+  }
+  close_at_any_moment(config);
 }
 
 }  // namespace espalier::standalone

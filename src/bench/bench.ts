@@ -59,7 +59,8 @@ function realWorld(options: BenchOptions, resolved: ResolvedOptions, machine: Ma
   let done = 0;
   let total = planned;
   return {
-    load: (directory, limits) => Engine.load(directory, { ...limits, isa, threads, kvDtype }),
+    load: (directory, limits) =>
+      Engine.load(directory, { ...limits, isa, threads, ...(kvDtype === undefined ? {} : { kvDtype }) }),
     measureCeilings: () => binding.measureCeilings({ isa, threads, seconds, bufferBytes }),
     now: () => performance.now(),
     readTicks: () => readCpuTicks(),

@@ -2,11 +2,11 @@
  * Options -> the list of cells to measure, checked against the engines before anything is loaded.
  */
 import { readEngineManifest } from "../engine/index.js";
+import { kvBytesPerToken, kvDtypeOf, type KvDtype } from "../engine/kv-cache.js";
 import { EspalierError } from "../errors.js";
 import { availableBytes, largestBatch, pagedTokens } from "./memory.js";
 import type { BenchOptions } from "./types.js";
 import type { BenchManifest } from "./wave.js";
-import { kvBytesPerToken, type KvDtype } from "./work.js";
 
 export interface PlannedCell {
   isl: number;
@@ -20,7 +20,8 @@ export interface ResolvedOptions {
   batch: (number | "auto")[];
   repeats: number;
   warmup: number;
-  kvDtype: KvDtype;
+  /** undefined: each engine's own. */
+  kvDtype: KvDtype | undefined;
   maxAttempts: number;
   maxBatch: number;
   seed: number;
@@ -35,7 +36,7 @@ export function resolveBenchOptions(options: BenchOptions): ResolvedOptions {
     batch: batches(options.batch ?? [1]),
     repeats: wholeNumber("repeats", options.repeats ?? 5, 1),
     warmup: wholeNumber("warmup", options.warmup ?? 1, 0),
-    kvDtype: options.kvDtype ?? "f32",
+    kvDtype: options.kvDtype,
     maxAttempts: wholeNumber("maxAttempts", options.maxAttempts ?? 3, 1),
     maxBatch: wholeNumber("maxBatch", options.maxBatch ?? 64, 1),
     seed: wholeNumber("seed", options.seed ?? 1, 0),
@@ -96,7 +97,7 @@ function checkContext(
 }
 
 /** The largest batch of ISL + OSL `tokens` that one engine has room for in the memory that is free now. */
-export async function largestBatchOf(directory: string, tokens: number, kvDtype: KvDtype): Promise<number> {
+export async function largestBatchOf(directory: string, tokens: number, kvDtype?: KvDtype): Promise<number> {
   const engines = [{ manifest: await readEngineManifest(directory) }];
   return autoBatch(tokens, { kvDtype, maxBatch: Number.MAX_SAFE_INTEGER }, engines, availableBytes());
 }
@@ -112,7 +113,7 @@ function autoBatch(
   return largestBatch({
     availableBytes: freeBytes,
     weightBytes: sum((manifest) => manifest.weights.sizeBytes),
-    kvBytesPerToken: sum((manifest) => kvBytesPerToken(manifest.spec, options.kvDtype)),
+    kvBytesPerToken: sum((manifest) => kvBytesPerToken(manifest.spec, kvDtypeOf(manifest, options.kvDtype))),
     // A row of f32 logits, and its copy while a token is sampled.
     workspaceBytesPerSequence: sum((manifest) => 8 * manifest.spec.vocabSize),
     tokens,

@@ -2,6 +2,7 @@
  * Waves of a cell -> its row: medians, spread, bandwidth and arithmetic rates, ratios.
  */
 import type { Ceilings, IsaName } from "../binding.js";
+import { kvDtypeOf } from "../engine/kv-cache.js";
 import { isDisturbed, type CellResult, type LaneResult } from "./cell.js";
 import type { PlannedCell, ResolvedOptions } from "./plan.js";
 import { median, pairedRatios, present, spreadOf, type Spread } from "./statistics.js";
@@ -50,7 +51,7 @@ function cellOf(
     loadMs: lane.loadMs,
     ...machine,
     weights: formats.join("+"),
-    kvDtype: options.kvDtype,
+    kvDtype: kvDtypeOf(lane.engine.manifest, options.kvDtype),
     repeats: waves.length,
     spread: {
       ttftMs: spreadOf(figures(cell, waves, "ttftMs")) as Spread,
@@ -91,7 +92,8 @@ function rates(
 > {
   const { manifest } = lane.engine;
   const stepMs = median(present(lane.waves.map((wave) => wave.stepMs)));
-  const stepBytes = decodeStepBytes(manifest.spec, manifest.tensors, { ...cell, kvDtype: options.kvDtype });
+  const kvDtype = kvDtypeOf(manifest, options.kvDtype);
+  const stepBytes = decodeStepBytes(manifest.spec, manifest.tensors, { ...cell, kvDtype });
   const prefillMs = median(lane.waves.map((wave) => wave.prefillMs)) as number;
   return {
     prefillTokensPerSecond: median(figures(cell, lane.waves, "prefillTokensPerSecond")) as number,

@@ -1,7 +1,7 @@
 /**
  * What a bench is asked and what it answers. The cell is the row of the JSON that `espalier bench --json` prints.
  */
-import type { IsaName } from "../binding.js";
+import type { IsaName, KvDtype } from "../binding.js";
 import type { Spread } from "./statistics.js";
 
 export interface BenchOptions {
@@ -17,7 +17,8 @@ export interface BenchOptions {
   warmup?: number;
   threads?: number;
   isa?: IsaName | "auto";
-  kvDtype?: "f32" | "f16" | "bf16";
+  /** Default: what each engine directory says, or f32. */
+  kvDtype?: KvDtype;
   /** Other engines, measured turn by turn with the first. */
   compare?: string | readonly string[];
   /** A disturbed cell is measured at most so often. Default 3. */
@@ -94,7 +95,7 @@ export interface BenchCell {
 
   /** Weight formats of the linear layers, the one with most bytes first: "int8-w8a8", "int8-w8a8+f16". */
   weights: string;
-  kvDtype: "f32" | "f16" | "bf16";
+  kvDtype: KvDtype;
   repeats: number;
   /** Spread of the medians above over the repeats. */
   spread: {

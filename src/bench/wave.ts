@@ -2,6 +2,7 @@
  * One wave: `batch` requests of fresh random prompts handed in together, and the times of their tokens.
  */
 import { throwIfAborted } from "../abort.js";
+import type { KvCache } from "../engine/kv-cache.js";
 import { EspalierError } from "../errors.js";
 import type { RequestTimes } from "./timeline.js";
 import type { ModelShape, PackedTensor } from "./work.js";
@@ -11,6 +12,7 @@ export interface BenchManifest {
   spec: ModelShape & { vocabSize: number; maxPositions: number };
   tensors: readonly PackedTensor[];
   weights: { sizeBytes: number };
+  kvCache?: KvCache | undefined;
 }
 
 /** What the bench uses of an engine; `Engine` is one. */

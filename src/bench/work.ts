@@ -3,6 +3,7 @@
  * engine really does may be more; these are what it is measured by.
  */
 import type { IsaName } from "../binding.js";
+import { kvBytesPerToken, type KvDtype } from "../engine/kv-cache.js";
 
 /** What the arithmetic needs to know of an engine's tensors: rows of engine.json. */
 export interface PackedTensor {
@@ -23,8 +24,6 @@ export interface ModelShape {
   tieWordEmbeddings: boolean;
 }
 
-export type KvDtype = "f32" | "f16" | "bf16";
-
 export type CeilingKind = "f32" | "bf16" | "int8";
 
 /**
@@ -34,11 +33,6 @@ export type CeilingKind = "f32" | "bf16" | "int8";
 export function weightBytesPerStep(shape: ModelShape, tensors: readonly PackedTensor[]): number {
   const read = tensors.filter((tensor) => tensor.role !== "embed_tokens" || shape.tieWordEmbeddings);
   return read.reduce((sum, tensor) => sum + tensor.sizeBytes, 0);
-}
-
-/** Bytes of keys and values of one token in all layers. */
-export function kvBytesPerToken(shape: ModelShape, kvDtype: KvDtype): number {
-  return 2 * shape.numLayers * shape.numKvHeads * shape.headDim * (kvDtype === "f32" ? 4 : 2);
 }
 
 /**

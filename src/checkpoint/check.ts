@@ -3,6 +3,7 @@
  */
 import { EspalierError } from "../errors.js";
 import { expectedTensors, ignorableNames } from "../model/families.js";
+import { kvCacheSchemeOf, kvScaleNames } from "../model/kv-cache-scheme.js";
 import { checkReadable } from "./read.js";
 import type { Checkpoint } from "./types.js";
 
@@ -16,6 +17,7 @@ export function checkTensors(checkpoint: Checkpoint): void {
   if (missing.length > 0) throw new EspalierError("ERR_CHECKPOINT_TENSORS", `${path}: ${count(missing, "missing")}`);
   const known = ignorableNames(spec);
   for (const tensor of expected) known.add(tensor.name);
+  for (const name of scaleNames(checkpoint)) known.add(name);
   const unexpected = [...tensors.keys()].filter((name) => !known.has(name));
   if (unexpected.length > 0)
     throw new EspalierError(
@@ -32,6 +34,12 @@ export function checkTensors(checkpoint: Checkpoint): void {
       );
     checkReadable(tensor);
   }
+}
+
+/** Tensors that go with a quantized cache. */
+function scaleNames({ spec, config, path }: Checkpoint): string[] {
+  if (kvCacheSchemeOf(config, `${path}: config.json`) === null) return [];
+  return Array.from({ length: spec.numLayers }, (_, layer) => Object.values(kvScaleNames(layer))).flat();
 }
 
 function count(names: string[], what: string): string {

@@ -56,7 +56,15 @@ export interface ExportResult {
 }
 
 /** Keys of a config.json that say how weights were stored or rotary parameters spelt; ours replace them. */
-const REPLACED_KEYS = ["dtype", "torch_dtype", "rope_parameters", "rope_scaling", "rope_theta", "transformers_version"];
+const REPLACED_KEYS = [
+  "dtype",
+  "quantization_config", // of the cache at most: what is written is another model, and has no scales of it
+  "rope_parameters",
+  "rope_scaling",
+  "rope_theta",
+  "torch_dtype",
+  "transformers_version",
+];
 const PIECE_BYTES = 1 << 22;
 const TORCH_NAMES = { f32: "float32", f16: "float16", bf16: "bfloat16" } as const;
 

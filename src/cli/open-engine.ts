@@ -6,7 +6,16 @@ import { existsSync } from "node:fs";
 import { readdir, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { buildEngine, Engine, readEngineManifest, type EngineLoadOptions } from "../engine/index.js";
+import {
+  buildEngine,
+  Engine,
+  kvDtypes,
+  kvScales,
+  readEngineManifest,
+  type EngineLoadOptions,
+  type KvDtype,
+  type KvScale,
+} from "../engine/index.js";
 import { EspalierError } from "../errors.js";
 import { cacheDirectory } from "../files/cache-directory.js";
 import { version } from "../version.js";
@@ -17,7 +26,8 @@ export interface EngineCliOptions {
   weights?: string;
   context?: number;
   kvTokens?: number;
-  kvDtype?: "f32" | "f16" | "bf16";
+  kvDtype?: KvDtype;
+  kvScale?: KvScale;
   threads?: number;
   isa?: NonNullable<EngineLoadOptions["isa"]>;
   verify?: boolean;
@@ -27,6 +37,10 @@ export interface EngineCliOptions {
 export function addEngineOptions(command: Command): Command {
   return addKernelOptions(command)
     .option("--context <tokens>", "prompt and generated tokens of one sequence", positiveNumber)
+    .option(
+      "--kv-scale <what>",
+      `what shares a scale of int8 and fp8: ${kvScales.join(", ")} (default: the engine's, or token)`,
+    )
     .option("--kv-tokens <tokens>", "tokens the cache holds, all sequences together", positiveNumber)
     .option("--verify", "compare the sha256 of every weight before use");
 }
@@ -38,7 +52,7 @@ export function addKernelOptions(command: Command): Command {
       "--weights <format>",
       "weight format when MODEL is not an engine yet: f32, f16, bf16, int8, int8-w8a8 (default: f32)",
     )
-    .option("--kv-dtype <dtype>", "storage of keys and values: f32, f16, bf16", "f32")
+    .option("--kv-dtype <dtype>", `storage of keys and values: ${kvDtypes.join(", ")} (default: the engine's, or f32)`)
     .option("--threads <n>", "threads (default: physical cores, or ESPALIER_THREADS)", positiveNumber)
     .option("--isa <level>", "force ref, avx2, avx512 or avx512_bf16", "auto");
 }
@@ -50,6 +64,7 @@ export function loadOptions(options: EngineCliOptions, signal: AbortSignal): Eng
     ...(options.context === undefined ? {} : { contextTokens: options.context }),
     ...(options.kvTokens === undefined ? {} : { kvTokens: options.kvTokens }),
     ...(options.kvDtype === undefined ? {} : { kvDtype: options.kvDtype }),
+    ...(options.kvScale === undefined ? {} : { kvScale: options.kvScale }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.isa === undefined ? {} : { isa: options.isa }),
     ...(options.verify === undefined ? {} : { verify: options.verify }),

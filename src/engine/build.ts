@@ -15,6 +15,7 @@ import { expectedTensors, type ExpectedTensor } from "../model/families.js";
 import { matchesPattern } from "../model/name-pattern.js";
 import { writeTokenizerFiles } from "../tokenizer/index.js";
 import { version } from "../version.js";
+import { kvCacheOfModel } from "./model-kv-cache.js";
 import { rotationTransform } from "./rotation.js";
 import { ENGINE_VERSION, tensorName, type EngineManifest, type EngineTensor } from "./engine-directory.js";
 
@@ -63,11 +64,12 @@ export async function buildEngine(model: string, outDir: string, options: BuildO
   await using checkpoint = await openWhole(model);
   const rotated = options.rotation ?? format === "int8-w8a8";
   const plan = planTensors(checkpoint, format, rotated, options);
+  const kvCache = await kvCacheOfModel(checkpoint);
   let manifest: EngineManifest | undefined;
   const fill = async (staging: string): Promise<void> => {
     const tensors = await writeWeights(checkpoint, join(staging, "weights.bin"), plan, options);
     await writeTokenizerFiles(checkpoint, staging);
-    manifest = manifestOf(checkpoint, model, tensors, rotated);
+    manifest = { ...manifestOf(checkpoint, model, tensors, rotated), ...(kvCache === undefined ? {} : { kvCache }) };
     await writeFile(join(staging, "engine.json"), `${JSON.stringify(manifest, null, 1)}\n`);
   };
   await writeDirectoryAtomically(outDir, fill, { signal: options.signal });

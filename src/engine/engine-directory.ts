@@ -8,6 +8,7 @@ import { z } from "zod";
 import { binding } from "../binding.js";
 import { throwIfAborted } from "../abort.js";
 import { EspalierError } from "../errors.js";
+import { checkKvCache, kvCacheSchema } from "./kv-cache.js";
 import { checkSpec, ropeTypes, type ModelSpec } from "../model/spec.js";
 
 /** Raised whenever engine.json or weights.bin change meaning; engines of another version are refused. */
@@ -53,6 +54,7 @@ const engineSchema = z.object({
   }),
   /** The residual stream is kept rotated (src/engine/rotation.ts). */
   rotated: z.boolean(),
+  kvCache: kvCacheSchema.optional(),
   /** Weight format ids used, with the layout version each was packed with. */
   layouts: z.record(z.string(), z.int()),
   weights: z.object({ file: z.literal("weights.bin"), sizeBytes: z.int().positive() }),
@@ -106,6 +108,7 @@ function parseManifest(path: string, text: string): EngineManifest {
   }
   const manifest = parsed.data as unknown as EngineManifest;
   checkSpec(manifest.spec, path);
+  checkKvCache(manifest, path);
   return manifest;
 }
 

@@ -13,6 +13,16 @@ export {
   type GenerationChunk,
   type GenerationResult,
 } from "./generation.js";
+export {
+  isKvDtype,
+  kvBytesPerToken,
+  kvDtypeOf,
+  kvDtypes,
+  kvScales,
+  type KvCache,
+  type KvDtype,
+  type KvScale,
+} from "./kv-cache.js";
 export type { EngineLoadOptions } from "./load-options.js";
 export type { GenerateOptions, SamplingOptions } from "./options.js";
 export { Session, type SessionOptions } from "./session.js";

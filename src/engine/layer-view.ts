@@ -19,5 +19,13 @@ export function withoutLayers(manifest: EngineManifest, [begin, end]: readonly [
     if (layer === undefined || layer < begin) return [tensor];
     return layer < end ? [] : [{ ...tensor, layer: layer - (end - begin) }];
   });
-  return { ...manifest, spec: { ...manifest.spec, numLayers: numLayers - (end - begin) }, tensors };
+  const spec = { ...manifest.spec, numLayers: numLayers - (end - begin) };
+  return { ...manifest, spec, tensors, ...kvCacheWithout(manifest, begin, end) };
+}
+
+function kvCacheWithout({ kvCache }: EngineManifest, begin: number, end: number): Pick<EngineManifest, "kvCache"> {
+  if (kvCache?.scales === undefined) return {};
+  const keep = <T>(layers: T[]): T[] => layers.filter((_, layer) => layer < begin || layer >= end);
+  const { keys, values } = kvCache.scales;
+  return { kvCache: { ...kvCache, scales: { keys: keep(keys), values: keep(values) } } };
 }

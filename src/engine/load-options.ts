@@ -8,14 +8,17 @@ import { EspalierError } from "../errors.js";
 import { isRecord } from "../json.js";
 import type { ModelSpec } from "../model/spec.js";
 import type { EngineManifest } from "./engine-directory.js";
+import { kvBytesPerToken, resolveKvCache, type KvDtype, type KvScale } from "./kv-cache.js";
 
 export interface EngineLoadOptions {
   /** Prompt and generated tokens of one sequence. Default: the model's, at most 4096. */
   contextTokens?: number;
   /** Tokens of all sequences and the prefix cache together. Default: 4 × contextTokens. */
   kvTokens?: number;
-  /** Storage of keys and values. Default f32. */
-  kvDtype?: "f32" | "f16" | "bf16";
+  /** Storage of keys and values. Default: what the engine directory says, or f32. */
+  kvDtype?: KvDtype;
+  /** What shares a scale of int8 and fp8 keys or values. Default: what the engine directory says, or token. */
+  kvScale?: KvScale;
   /** Sequences worked on together; more wait. Default 8. */
   maxSequences?: number;
   /** Prompt tokens of one step. Default 512. */
@@ -61,7 +64,7 @@ export function nativeConfig(
     rotated: manifest.rotated,
     contextTokens,
     kvTokens: options.kvTokens ?? 4 * contextTokens,
-    kvDtype: options.kvDtype ?? "f32",
+    ...resolveKvCache(manifest, options),
     maxSequences: options.maxSequences ?? 8,
     prefillChunk: options.prefillChunk ?? 512,
     threads: options.threads ?? 0,
@@ -84,10 +87,8 @@ function resolveContext(spec: ModelSpec, wanted: number | undefined): number {
 
 /** Refuses what cannot fit: weights and a full cache beyond the machine's memory. */
 function checkMemory(directory: string, manifest: EngineManifest, config: NativeEngineConfig): void {
-  const { numLayers, numKvHeads, headDim } = manifest.spec;
-  const elementBytes = config.kvDtype === "f32" ? 4 : 2;
   const tokens = Math.max(config.kvTokens, config.contextTokens);
-  const kvBytes = 2 * numLayers * numKvHeads * headDim * elementBytes * tokens;
+  const kvBytes = kvBytesPerToken(manifest.spec, config.kvDtype) * tokens;
   const needed = manifest.weights.sizeBytes + kvBytes;
   const usable = usableMemoryBytes();
   if (needed <= usable) return;

@@ -26,8 +26,8 @@ struct AttentionTile {
   bool causal;
   int64_t key_begin, key_end;  // key_begin is a multiple of the page
   const int32_t* pages;
-  const char* keys;    // [head_dim][page] of page 0, this kv head
-  const char* values;  // [page][head_dim]
+  const char* keys;          // [head_dim][page] of page 0, this kv head
+  const char* values;        // [page][head_dim]
   const char* key_scales;    // [page] f32 of page 0, when the dtype has scales
   const char* value_scales;  // likewise
   int64_t page_stride_bytes;

@@ -200,10 +200,8 @@ void append_value_codes(const KvAppendTile& tile, int64_t token, float scale) {
 void append_codes(const KvAppendTile& tile) {
   for (int64_t token = 0; token < tile.tokens; ++token) {
     const int64_t slot = tile.slot + token;
-    tile.key_scales[slot] =
-        scale_of_row(tile.k + token * tile.ldkv, tile.head_dim, tile.key_scale, tile.dtype);
-    tile.value_scales[slot] =
-        scale_of_row(tile.v + token * tile.ldkv, tile.head_dim, tile.value_scale, tile.dtype);
+    tile.key_scales[slot] = scale_of_row(tile.k + token * tile.ldkv, tile.head_dim, tile.key_scale, tile.dtype);
+    tile.value_scales[slot] = scale_of_row(tile.v + token * tile.ldkv, tile.head_dim, tile.value_scale, tile.dtype);
     append_value_codes(tile, token, tile.value_scales[slot]);
   }
   for (int64_t token = 0; token < tile.tokens; token += 8) {

@@ -14,15 +14,16 @@ namespace {
 // { keys, values, pageStride (bytes), kvHeads, headDim, dtype }
 KvCacheView cache_of(const Napi::Object& o) {
   const KvDTypeInfo* dtype = kv_dtype_by_name(string_of(o, "dtype", "f32").c_str());
-  return {data_of<char>(o, "keys"), data_of<char>(o, "values"), int_of(o, "pageStride"),
-          int_of(o, "kvHeads"),     int_of(o, "headDim"),       dtype != nullptr ? dtype->dtype : static_cast<KvDType>(99)};
+  return {data_of<char>(o, "keys"), data_of<char>(o, "values"),
+          int_of(o, "pageStride"),  int_of(o, "kvHeads"),
+          int_of(o, "headDim"),     dtype != nullptr ? dtype->dtype : static_cast<KvDType>(99)};
 }
 
 // cache_of + { k, v, ldkv, tokens, pages, position, kScales, vScales, isa, threads }
 Napi::Value test_kv_append(const Napi::CallbackInfo& info) {
   const Napi::Object o = info[0].As<Napi::Object>();
-  const KvAppendArgs args = {cache_of(o),          data_of<float>(o, "k"), data_of<float>(o, "v"),
-                             int_of(o, "ldkv"),    int_of(o, "tokens"),    data_of<int32_t>(o, "pages"),
+  const KvAppendArgs args = {cache_of(o),           data_of<float>(o, "k"),       data_of<float>(o, "v"),
+                             int_of(o, "ldkv"),     int_of(o, "tokens"),          data_of<int32_t>(o, "pages"),
                              int_of(o, "position"), data_of<float>(o, "kScales"), data_of<float>(o, "vScales")};
   throw_if_error(info.Env(), kv_append(context_of(o), args));
   return info.Env().Undefined();

@@ -87,7 +87,17 @@ export function register(program: Command): void {
 
 /** Those that are not the engine's. */
 function own(options: Options): SynthesizeOptions {
-  const { weights: _w, context: _c, kvTokens: _k, kvDtype: _d, threads: _t, isa: _i, verify: _v, ...rest } = options;
+  const {
+    weights: _w,
+    context: _c,
+    kvTokens: _k,
+    kvDtype: _d,
+    kvScale: _s,
+    threads: _t,
+    isa: _i,
+    verify: _v,
+    ...rest
+  } = options;
   const { batch: _b, json: _j, ...given } = rest;
   return given;
 }

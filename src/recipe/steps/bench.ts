@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
 import { bench, largestBatchOf, type BenchCell } from "../../bench/index.js";
+import { kvDtypes } from "../../engine/index.js";
 import { parseFields } from "../../model/parse-fields.js";
 import { fieldsOf, stepKind } from "../step-kind.js";
 import { withEngines, type EngineFacts } from "./engines.js";
@@ -21,7 +22,7 @@ const schema = z.strictObject({
     .default([1]),
   repeats: count.default(3),
   maxAttempts: count.default(1),
-  kvDtype: z.enum(["f32", "f16", "bf16"]).default("f32"),
+  kvDtype: z.enum(kvDtypes).optional(),
   threads: count.optional(),
   isa: z.enum(["auto", "ref", "avx2", "avx512", "avx512_bf16"]).default("auto"),
 });
@@ -42,20 +43,21 @@ export const benchStep = stepKind({
   paths: { engines: ["model", "engine"] },
   makes: "figures",
   parse: (given) => parseFields(schema, given, { code: "ERR_ARGUMENT", where: "bench" }),
-  run: async ({ engines: paths, weights, threads, ...options }, context) => {
+  run: async ({ engines: paths, weights, threads, kvDtype, ...options }, context) => {
     const { signal, onProgress } = context;
     const outcome = await withEngines(paths, weights, context, async (engines): Promise<BenchOutcome> => {
       const [first, ...others] = engines.map(({ engine }) => engine.directory);
       const cells = await bench(first!, {
         ...options,
         compare: others,
+        ...(kvDtype === undefined ? {} : { kvDtype }),
         ...(threads === undefined ? {} : { threads }),
         ...(signal === undefined ? {} : { signal }),
         onProgress: (event) => onProgress({ verb: "bench", event }),
       });
       const tokens = Math.max(...options.isl) + Math.max(...options.osl);
       const largestBatches = await Promise.all(
-        engines.map(({ engine }) => largestBatchOf(engine.directory, tokens, options.kvDtype)),
+        engines.map(({ engine }) => largestBatchOf(engine.directory, tokens, kvDtype)),
       );
       return { engines, cells, largestBatches, largestTokens: tokens };
     });

@@ -5,8 +5,11 @@ import {
   attend,
   type AttentionCall,
   cacheDtypes,
+  codeDtypes,
   makeAttention,
   makeCache,
+  pageTokens,
+  scaleBytes,
   type SequenceShape,
 } from "./kv-cases.js";
 import { failureOf, isas } from "./row-cases.js";
@@ -119,9 +122,10 @@ describe("attention", () => {
     }
   });
 
-  it.each(isas)("%s never reads unwritten slots of a page, and may write over the queries", (isa) => {
-    // makeCache fills what is not written with NaN: 33 keys leave 31 slots of NaN behind
-    const call = makeAttention({ heads: 2, kvHeads: 1, headDim: 5, dtype: "bf16" }, [{ qLen: 2, kvLen: 33 }]);
+  const unwritten = isas.flatMap((isa) => cacheDtypes.map((dtype) => [isa, dtype] as const));
+  it.each(unwritten)("%s never uses unwritten slots of a page of %s, and may write over the queries", (isa, dtype) => {
+    // makeCache fills what is not written with NaN: 33 keys leave 31 slots (and scales) of NaN behind
+    const call = makeAttention({ heads: 2, kvHeads: 1, headDim: 5, dtype }, [{ qLen: 2, kvLen: 33 }]);
     const sequence = call.sequences[0]!;
     const aliased = { ...call, ldo: call.ldq, sequences: [{ ...sequence, out: new Float32Array(sequence.q.length) }] };
     const [expected] = attend(aliased, { isa });
@@ -148,6 +152,60 @@ describe("attention", () => {
       // scores near 1000 have an ulp of 6e-5, so probabilities agree to about 1e-4
       for (let i = 0; i < out.length; ++i) expect(Math.abs(out[i]! - expected[i]!)).toBeLessThan(1e-3);
     }
+  });
+
+  describe.each(codeDtypes)("%s codes", (dtype) => {
+    // The codes of 1 and -2.
+    const [one, minusTwo] = dtype === "int8" ? [1, 0xfe] : [0x38, 0xc0];
+    const twoKeys = (): AttentionCall => {
+      const cache = makeCache(1, 1, 2, dtype);
+      cache.keys.set([one, one], scaleBytes(dtype)); // dim 0 of tokens 0 and 1
+      cache.keys.set([minusTwo, one], scaleBytes(dtype) + pageTokens);
+      cache.values.set([one, minusTwo, minusTwo, one], scaleBytes(dtype));
+      new Float32Array(cache.keys.buffer).set([0.5, 0.25]);
+      new Float32Array(cache.values.buffer).set([10, 3]);
+      const sequence = {
+        q: Float32Array.of(3, 1),
+        out: new Float32Array(2),
+        qLen: 1,
+        kvLen: 2,
+        pages: Int32Array.of(0),
+      };
+      return { ...cache, sequences: [sequence], heads: 1, ldq: 2, ldo: 2, scale: 1, causal: true };
+    };
+
+    it.each(isas)("%s follows the formula for two keys, each times its scale", (isa) => {
+      const p = 1 / (1 + Math.exp((3 + 1) * 0.25 - (3 - 2) * 0.5));
+      const expected = [p * 10 - (1 - p) * 6, -p * 20 + (1 - p) * 3];
+      for (const how of [{ isa }, { reference: true }])
+        expectWithin(attend(twoKeys(), how)[0]!, expected, `attention/${dtype}`, isa);
+    });
+
+    it.each(isas)("%s gives NaN to what sees a row that is not finite, and to nothing else", (isa) => {
+      for (const name of ["keys", "values"] as const) {
+        const call = twoKeys();
+        new Float32Array(call[name].buffer)[1] = NaN;
+        const first = { ...call.sequences[0]!, kvLen: 1 };
+        const [before, after] = attend({ ...call, sequences: [first, call.sequences[0]!] }, { isa });
+        expect(Array.from(before!)).toEqual([10, -20]);
+        expect(after!.every(Number.isNaN)).toBe(true);
+      }
+    });
+
+    it.each(isas.filter((isa) => isa !== "ref"))("%s: the comparison rejects a corrupted code and scale", (isa) => {
+      const call = makeAttention({ heads: 6, kvHeads: 2, headDim: 64, dtype }, [{ qLen: 3, kvLen: 70 }]);
+      const [expected] = attend(call, { reference: true });
+      for (const [name, place] of [
+        ["keys", 4 * 9 + 2], // the scale of token 9, high in its mantissa
+        ["keys", scaleBytes(dtype) + 77],
+        ["values", scaleBytes(dtype) + 77],
+      ] as const) {
+        const corrupted = { ...call, [name]: call[name].slice() };
+        corrupted[name][2 * call.pageStride + place]! ^= 0x40; // tokens 0 to 31 lie in the last page
+        const [found] = attend(corrupted, { isa });
+        expect(() => expectWithin(found!, expected!, `attention/${dtype}`)).toThrow("normalised mean square error");
+      }
+    });
   });
 
   it("refuses wrong arguments by name", () => {

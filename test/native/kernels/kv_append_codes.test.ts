@@ -1,7 +1,16 @@
 // kv_append into a cache of codes: int8 and fp8 with a scale for each token and kv head, against plain arithmetic.
 import { binding } from "../../../src/binding.js";
 import { compareExact, expectWithin } from "../../compare.js";
-import { append, type Cache, codeDtypes, elementBytes, headBytes, makeCache, pageTokens, scaleBytes } from "./kv-cases.js";
+import {
+  append,
+  type Cache,
+  codeDtypes,
+  elementBytes,
+  headBytes,
+  makeCache,
+  pageTokens,
+  scaleBytes,
+} from "./kv-cases.js";
 import { failureOf, isas, randomArray, unaligned } from "./row-cases.js";
 
 type CodeDtype = (typeof codeDtypes)[number];
@@ -112,7 +121,8 @@ describe.each(codeDtypes)("kv_append, %s cache", (dtype) => {
 
   it.each(isas)("%s rounds ties to even, keeps subnormals and signs of zero", (isa) => {
     const unit = largestCode[dtype];
-    const steps = dtype === "int8" ? [0.5, 1.5, 2.5, -0.5, -1.5, 126.5] : [2 ** -10, 3 * 2 ** -10, 2 ** -9, 1.0625, 1.1875];
+    const steps =
+      dtype === "int8" ? [0.5, 1.5, 2.5, -0.5, -1.5, 126.5] : [2 ** -10, 3 * 2 ** -10, 2 ** -9, 1.0625, 1.1875];
     // The first value makes the scale 1.
     const row = Float32Array.of(unit, ...steps, ...steps.map((value) => -value), 0, -0, 1e-30, 0.3, unit / 3);
     for (const tokens of [1, 8]) {

@@ -1,12 +1,12 @@
 import {
   ceilingKindOf,
   decodeStepBytes,
-  kvBytesPerToken,
   prefillFlops,
   weightBytesPerStep,
   weightFormatsOf,
   type PackedTensor,
 } from "../../../src/bench/work.js";
+import { kvBytesPerToken } from "../../../src/engine/kv-cache.js";
 
 const shape = { numLayers: 2, numHeads: 4, numKvHeads: 2, headDim: 8, tieWordEmbeddings: false };
 
@@ -32,6 +32,7 @@ describe("bytes of a decode step", () => {
   it("reads the keys and values of the mean context", () => {
     expect(kvBytesPerToken(shape, "f32")).toBe(2 * 2 * 2 * 8 * 4);
     expect(kvBytesPerToken(shape, "bf16")).toBe(2 * 2 * 2 * 8 * 2);
+    expect(kvBytesPerToken(shape, "int8")).toBe(2 * 2 * 2 * (8 + 4)); // a scale for each token and kv head
     // Steps attend to 11, 12 and 13 tokens: 12 on average = ISL + OSL / 2.
     expect(decodeStepBytes(shape, tensors, { isl: 10, osl: 4, batch: 3, kvDtype: "f32" })).toBe(7616 + 3 * 12 * 256);
   });

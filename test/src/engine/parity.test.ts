@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { binding, type IsaName } from "../../../src/binding.js";
-import { buildEngine, Engine } from "../../../src/engine/index.js";
+import { buildEngine, Engine, kvDtypes } from "../../../src/engine/index.js";
 import { temporaryDirectory } from "../../temporary.js";
 import { expectedOf, largestDifference, loadTiny, someIds, tinyLlama, tinyLlamas } from "./fixtures.js";
 
@@ -68,7 +68,7 @@ describe("grouping does not change results", () => {
     expect(largestDifference(found, expected)).toBeLessThanOrEqual(REGROUPING_BOUND);
   });
 
-  it.each(["f32", "f16", "bf16"] as const)("decoding in a batch equals decoding alone, %s cache", async (kvDtype) => {
+  it.each(kvDtypes)("decoding in a batch equals decoding alone, %s cache", async (kvDtype) => {
     const prompts = [3, 40, 17, 1, 64].map((length, i) => someIds(length, 61, i + 5));
     await using engine = await loadTiny("tied-gqa4-v4", { kvDtype });
     const run = async (ids: number[]): Promise<number[]> =>
