@@ -47,6 +47,7 @@ export {
   type SamplingOptions,
   type SessionOptions,
 } from "./engine/index.js";
+export { exportOnnx, type OnnxControls, type OnnxExportResult, type OnnxOptions } from "./export/onnx/index.js";
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
 export {
   cacheTeacherLogits,

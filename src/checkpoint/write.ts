@@ -39,6 +39,10 @@ export interface ExportOptions {
   fill?: (directory: string) => Promise<void>;
   /** What espalier.json says made this directory; "export" unless told otherwise. */
   step?: string;
+  /** Its options in espalier.json; the dtype alone unless told otherwise. */
+  lineage?: Record<string, unknown>;
+  /** More keys of config.json. */
+  config?: Record<string, unknown>;
   /**
    * A tensor's bytes in the written dtype, when they are not those of the checkpoint's tensor of that name: its spec
    * and config are then those of what is written.
@@ -85,7 +89,7 @@ export async function exportHuggingFace(
   if (!Object.hasOwn(dtypeBytes, dtype))
     throw new EspalierError("ERR_ARGUMENT", `dtype: expected f32, f16 or bf16, found "${dtype}"`);
   if (options.pieces === undefined) checkTensors(checkpoint);
-  const config = configOf(checkpoint, dtype);
+  const config = { ...configOf(checkpoint, dtype), ...options.config };
   let files: string[] = [];
   let weightBytes = 0;
   await writeDirectoryAtomically(
@@ -113,9 +117,10 @@ export async function writeModelFiles(
   checkpoint: Checkpoint,
   directory: string,
   dtype: WeightDtype,
-  options: Pick<ExportOptions, "files" | "fill" | "step"> = {},
+  options: Pick<ExportOptions, "files" | "fill" | "step" | "lineage" | "config"> = {},
 ): Promise<void> {
-  const small = await smallFiles(checkpoint, configOf(checkpoint, dtype), dtype, options);
+  const config = { ...configOf(checkpoint, dtype), ...options.config };
+  const small = await smallFiles(checkpoint, config, dtype, options);
   for (const [name, content] of small) {
     if (content instanceof URL) await copyFile(content, join(directory, name));
     else await writeFile(join(directory, name), content);
@@ -137,7 +142,7 @@ async function smallFiles(
   checkpoint: Checkpoint,
   config: Record<string, unknown>,
   dtype: WeightDtype,
-  options: Pick<ExportOptions, "files" | "step">,
+  options: Pick<ExportOptions, "files" | "step" | "lineage">,
 ): Promise<Map<string, string | URL>> {
   const { spec, tokenizerFiles } = checkpoint;
   const out = new Map<string, string | URL>();
@@ -165,12 +170,12 @@ async function smallFiles(
 async function lineageOf(
   checkpoint: Checkpoint,
   dtype: WeightDtype,
-  options: Pick<ExportOptions, "step">,
+  options: Pick<ExportOptions, "step" | "lineage">,
 ): Promise<object> {
   return {
     step: options.step ?? "export",
     version,
-    options: { dtype },
+    options: options.lineage ?? { dtype },
     parent: {
       name: basename(checkpoint.path),
       format: checkpoint.format,

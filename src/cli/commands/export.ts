@@ -14,11 +14,12 @@ export function register(program: Command): void {
     .argument("<model>", "model directory, .safetensors file or GGUF file")
     .addOption(new Option("--to <target>", targets).default("hf"))
     .option("--out <path>", "directory or file to make; must not exist")
-    .option("--dtype <dtype>", "of hf: f32, f16 or bf16 (default: f32)");
+    .option("--dtype <dtype>", "of hf and onnx: f32, f16 or bf16 (default: f32)");
   for (const target of exportTargets) target.addFlags?.(command);
   command.addHelpText(
     "after",
-    "\nExample:\n  espalier export SmolLM2-135M-Instruct.Q4_1.gguf --dtype bf16 --out SmolLM2-135M",
+    "\nExample:\n  espalier export SmolLM2-135M-Instruct.Q4_1.gguf --dtype bf16 --out SmolLM2-135M\n" +
+      "  espalier export SmolLM2-135M --to onnx --quantize int4 --group-size 64 --out SmolLM2-135M-onnx",
   );
   action(command, async (context, path: string, flags: ExportFlags & { to: string }) => {
     const target = exportTarget(flags.to);

@@ -1,0 +1,2 @@
+export { exportOnnx, type OnnxControls, type OnnxExportResult } from "./export.js";
+export type { OnnxOptions } from "./config.js";
