@@ -42,7 +42,8 @@ void plan_swiglu(const CpuContext& context, const MatmulSwigluArgs& args, Swiglu
   split_args(args, nullptr, nullptr, pair);
   plan_matmul(context, pair, 2, &plan->matmul);
   ProductPlan* products = plan->matmul.products;
-  plan->fused = args.gate.format == args.up.format && products[0].kernel->tiles_stage != nullptr;
+  const bool gates = context.isa != Isa::kRef;  // the reference of swiglu takes whole products
+  plan->fused = gates && args.gate.format == args.up.format && products[0].kernel->tiles_stage != nullptr;
   plan->buffer_offset = plan->matmul.workspace_bytes;
   if (!plan->fused) {
     plan->buffer_bytes = align64(static_cast<size_t>(args.m) * args.up.n * sizeof(float));
