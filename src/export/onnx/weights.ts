@@ -11,8 +11,8 @@ import { quantizeRows, type QuantizedKind } from "./quantize.js";
 import { encodeFloats } from "./small-float.js";
 import { tensorBytes, type FloatType } from "./tensor-types.js";
 
-/** Elements that are read and turned at a time: about a millisecond's work. */
-const PIECE_ELEMENTS = 1 << 18;
+/** Elements that are read and turned at a time: a few milliseconds at most of the event loop. */
+const PIECE_ELEMENTS = 1 << 16;
 
 interface RowPiece {
   rowBegin: number;
