@@ -49,6 +49,8 @@ export interface SourceType {
   name: string;
   blockElements: number;
   blockBytes: number;
+  /** `quantizeTensor` makes it. */
+  writable: boolean;
 }
 
 /** One tensor of a family, see native/model/family.h. */
@@ -229,6 +231,16 @@ export interface NativeBinding {
     range: { rowBegin?: number; rowCount?: number; dtype?: "f32" | "f16" | "bf16" },
     out: Uint8Array,
   ): Promise<void>;
+  /**
+   * Rows (of what is written) in a writable source type, off the event loop, on all cores. `interleaveHeads`: heads
+   * whose rotary halves are interleaved, the inverse of TensorSource's permuteHeads. Blocks already of that type are
+   * copied. ERR_WEIGHT_VALUE for NaN, infinity and what the type cannot hold.
+   */
+  quantizeTensor(
+    file: MappedFile,
+    source: TensorSource,
+    rows: { type: string; rowBegin?: number; rowCount?: number; interleaveHeads?: number },
+  ): Promise<Uint8Array>;
   cpuInfo(): CpuInfo;
   /** Forces an ISA level for engines loaded later; "auto" undoes it. */
   setIsa(isa: IsaName | "auto"): void;

@@ -12,6 +12,7 @@
 #include "napi/guard.h"
 #include "napi/mapped_file.h"
 #include "napi/pack_tensor.h"
+#include "napi/quantize_tensor.h"
 #include "napi/testing/registry.h"
 #include "napi/top_logits.h"
 #include "napi/trainer.h"
@@ -52,6 +53,8 @@ Napi::Value js_read_tensor(const Napi::CallbackInfo& info) { return guarded(info
 
 Napi::Value js_pack_tensor(const Napi::CallbackInfo& info) { return guarded(info, pack_tensor_for_js); }
 
+Napi::Value js_quantize_tensor(const Napi::CallbackInfo& info) { return guarded(info, quantize_tensor_for_js); }
+
 Napi::Value js_top_logits(const Napi::CallbackInfo& info) { return guarded(info, top_logits_for_js); }
 
 Napi::Value js_measure_ceilings(const Napi::CallbackInfo& info) { return guarded(info, measure_ceilings_for_js); }
@@ -68,6 +71,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("sourceTypes", Napi::Function::New(env, source_types_for_js));
   exports.Set("readTensor", Napi::Function::New(env, js_read_tensor));
   exports.Set("packTensor", Napi::Function::New(env, js_pack_tensor));
+  exports.Set("quantizeTensor", Napi::Function::New(env, js_quantize_tensor));
   exports.Set("topLogits", Napi::Function::New(env, js_top_logits));
   exports.Set("weightFormats", Napi::Function::New(env, weight_formats_for_js));
   NativeCalibrator::define(env, exports);

@@ -146,6 +146,7 @@ Napi::Value source_types_for_js(const Napi::CallbackInfo& info) {
     row.Set("name", type.name);
     row.Set("blockElements", type.block_elements);
     row.Set("blockBytes", type.block_bytes);
+    row.Set("writable", type.quantize != nullptr);
     out.Set(out.Length(), row);
   }
   return out;

@@ -19,7 +19,7 @@ std::shared_ptr<const MappedFile> mapped_file_of(const Napi::Value& value);
 // { offset, sizeBytes, type: "q4_1", rows, cols, permuteHeads? } -> TensorSource. Throws ERR_ARGUMENT, ERR_GGUF_TYPE.
 TensorSource tensor_source_of(const Napi::Object& options);
 
-// binding.sourceTypes(): [{ name, blockElements, blockBytes }]
+// binding.sourceTypes(): [{ name, blockElements, blockBytes, writable }]
 Napi::Value source_types_for_js(const Napi::CallbackInfo& info);
 
 // binding.readTensor(mapped, source, { rowBegin, rowCount, dtype }, out: Uint8Array): Promise<void>

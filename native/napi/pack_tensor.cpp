@@ -10,22 +10,16 @@
 #include <vector>
 
 #include "core/aligned_buffer.h"
-#include "core/thread_pool.h"
 #include "kernels/rotation/rotation.h"
 #include "model/tensor_source.h"
 #include "napi/arguments.h"
 #include "napi/guard.h"
 #include "napi/mapped_file.h"
+#include "napi/offline_pool.h"
 #include "quant/weight_format.h"
 
 namespace espalier {
 namespace {
-
-// Shared by all offline work of the process. A function-local static: it joins its threads when the addon is unloaded.
-ThreadPool& offline_pool() {
-  static ThreadPool pool;
-  return pool;
-}
 
 Status check_finite(const float* values, int64_t rows, int64_t cols) {
   std::atomic<int64_t> first_bad{-1};

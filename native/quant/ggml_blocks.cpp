@@ -1,60 +1,30 @@
-// Block layouts are ggml's, as GGUF files hold them. Products and sums are rounded one by one (no fused multiply-add),
-// which gives the bits of the reference reader of the gguf Python package.
 // SPDX-License-Identifier: Apache-2.0
 #include "quant/ggml_blocks.h"
 
-#include <cstring>
+#include <cmath>
 
 #include "core/dtype.h"
+#include "quant/ggml_blocks_256.h"
+#include "quant/ggml_blocks_32.h"
 
 namespace espalier {
 namespace {
-
-constexpr int kBlock = 32;  // elements of Q8_0, Q4_0 and Q4_1
-
-float f16_at(const uint8_t* bytes) {
-  uint16_t half;
-  std::memcpy(&half, bytes, sizeof half);
-  return f16_to_f32(half);
-}
 
 template <DType kType>
 void dequantize_plain(const uint8_t* blocks, int64_t count, float* out) {
   convert_to_f32(kType, blocks, out, static_cast<size_t>(count));
 }
 
-// 34 bytes: f16 d, 32 int8 q; w = d * q
-void dequantize_q8_0(const uint8_t* blocks, int64_t count, float* out) {
-  for (int64_t block = 0; block < count; ++block, blocks += 34, out += kBlock) {
-    const float d = f16_at(blocks);
-    const int8_t* q = reinterpret_cast<const int8_t*>(blocks + 2);
-    for (int i = 0; i < kBlock; ++i) out[i] = d * static_cast<float>(q[i]);
+template <DType kType>
+bool quantize_plain(const float* values, int64_t count, uint8_t* blocks) {
+  convert_from_f32(kType, values, blocks, static_cast<size_t>(count));
+  if (kType == DType::kF32) return true;
+  for (int64_t i = 0; i < count; ++i) {
+    float back;
+    convert_to_f32(kType, blocks + 2 * i, &back, 1);
+    if (!std::isfinite(back)) return false;
   }
-}
-
-// 18 bytes: f16 d, 16 bytes whose low nibbles are elements 0..15 and high nibbles 16..31; w = d * (q - 8)
-void dequantize_q4_0(const uint8_t* blocks, int64_t count, float* out) {
-  for (int64_t block = 0; block < count; ++block, blocks += 18, out += kBlock) {
-    const float d = f16_at(blocks);
-    for (int i = 0; i < kBlock / 2; ++i) {
-      const int byte = blocks[2 + i];
-      out[i] = d * static_cast<float>((byte & 15) - 8);
-      out[i + kBlock / 2] = d * static_cast<float>((byte >> 4) - 8);
-    }
-  }
-}
-
-// 20 bytes: f16 d, f16 m, nibbles as in Q4_0; w = d * q + m
-void dequantize_q4_1(const uint8_t* blocks, int64_t count, float* out) {
-  for (int64_t block = 0; block < count; ++block, blocks += 20, out += kBlock) {
-    const float d = f16_at(blocks);
-    const float m = f16_at(blocks + 2);
-    for (int i = 0; i < kBlock / 2; ++i) {
-      const int byte = blocks[4 + i];
-      out[i] = d * static_cast<float>(byte & 15) + m;
-      out[i + kBlock / 2] = d * static_cast<float>(byte >> 4) + m;
-    }
-  }
+  return true;
 }
 
 }  // namespace
@@ -62,13 +32,18 @@ void dequantize_q4_1(const uint8_t* blocks, int64_t count, float* out) {
 const std::vector<SourceTypeInfo>& source_types() {
   // Never destroyed: an engine's or trainer's thread may run on while the process exits.
   static const auto& table = *new std::vector<SourceTypeInfo>{
-      {SourceType::kF32, "f32", 1, 4, dequantize_plain<DType::kF32>},
-      {SourceType::kF16, "f16", 1, 2, dequantize_plain<DType::kF16>},
-      {SourceType::kBF16, "bf16", 1, 2, dequantize_plain<DType::kBF16>},
-      {SourceType::kF64, "f64", 1, 8, dequantize_plain<DType::kF64>},
-      {SourceType::kQ8_0, "q8_0", kBlock, 34, dequantize_q8_0},
-      {SourceType::kQ4_0, "q4_0", kBlock, 18, dequantize_q4_0},
-      {SourceType::kQ4_1, "q4_1", kBlock, 20, dequantize_q4_1},
+      {SourceType::kF32, "f32", 1, 4, dequantize_plain<DType::kF32>, quantize_plain<DType::kF32>},
+      {SourceType::kF16, "f16", 1, 2, dequantize_plain<DType::kF16>, quantize_plain<DType::kF16>},
+      {SourceType::kBF16, "bf16", 1, 2, dequantize_plain<DType::kBF16>, quantize_plain<DType::kBF16>},
+      {SourceType::kF64, "f64", 1, 8, dequantize_plain<DType::kF64>, nullptr},
+      {SourceType::kQ8_0, "q8_0", 32, 34, dequantize_q8_0, quantize_q8_0},
+      {SourceType::kQ4_0, "q4_0", 32, 18, dequantize_q4_0, quantize_q4_0},
+      {SourceType::kQ4_1, "q4_1", 32, 20, dequantize_q4_1, quantize_q4_1},
+      {SourceType::kQ5_0, "q5_0", 32, 22, dequantize_q5_0, quantize_q5_0},
+      {SourceType::kQ5_1, "q5_1", 32, 24, dequantize_q5_1, quantize_q5_1},
+      {SourceType::kQ4_K, "q4_k", 256, 144, dequantize_q4_k, quantize_q4_k},
+      {SourceType::kQ5_K, "q5_k", 256, 176, dequantize_q5_k, quantize_q5_k},
+      {SourceType::kQ6_K, "q6_k", 256, 210, dequantize_q6_k, quantize_q6_k},
   };
   return table;
 }

@@ -51,6 +51,8 @@ const llama3: GgufPreTokenizer = {
   ignoreMerges: true,
   addsBos: true,
 };
+/** The same words, but merges always decide. */
+const dbrx: GgufPreTokenizer = { ...plain, preTokenizer: patterns(LLAMA3_PATTERN) };
 const qwen2: GgufPreTokenizer = { ...plain, normalizer: { type: "NFC" }, preTokenizer: patterns(QWEN2_PATTERN) };
 const tekken: GgufPreTokenizer = { ...llama3, preTokenizer: patterns(TEKKEN_PATTERN) };
 /** llama.cpp's own default, for files from before the key existed. */
@@ -74,6 +76,8 @@ export const ggufPreTokenizers: ReadonlyMap<string, GgufPreTokenizer> = new Map(
   ["llama-bpe", llama3],
   ["falcon3", llama3],
   ["pixtral", llama3],
+  ["dbrx", dbrx],
+  ["smaug-bpe", dbrx],
   ["qwen2", qwen2],
   ["deepseek-r1-qwen", qwen2],
   ["tekken", tekken],

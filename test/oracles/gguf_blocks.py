@@ -27,12 +27,24 @@ def base64_of(array):
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
+def random_blocks(rng, kind, count, size, places):
+    """Random bytes with finite f16 scales at `places`, and what they stand for."""
+    raw = rng.integers(0, 256, (count, size), dtype=np.uint8)
+    scales = rng.choice(FINITE, (count, len(places))).view(np.uint8)
+    for i, place in enumerate(places):
+        raw[:, place : place + 2] = scales[:, 2 * i : 2 * i + 2]
+    return raw, quants.dequantize(raw, kind)
+
+
 def blocks(rng):
     rows = {}
-    for kind, size, scales in [(Type.Q8_0, 34, 1), (Type.Q4_0, 18, 1), (Type.Q4_1, 20, 2)]:
-        raw = rng.integers(0, 256, (96, size), dtype=np.uint8)
-        raw[:, : 2 * scales] = rng.choice(FINITE, (96, scales)).view(np.uint8)
-        rows[kind.name.lower()] = (raw, quants.dequantize(raw, kind))
+    for kind, size, places in [(Type.Q8_0, 34, [0]), (Type.Q4_0, 18, [0]), (Type.Q4_1, 20, [0, 2])]:
+        rows[kind.name.lower()] = random_blocks(rng, kind, 96, size, places)
+    later = np.random.default_rng(4)  # types added since: the files made after them stay as they were
+    for kind, size, places in [(Type.Q5_0, 22, [0]), (Type.Q5_1, 24, [0, 2])]:
+        rows[kind.name.lower()] = random_blocks(later, kind, 32, size, places)
+    for kind, size, places in [(Type.Q4_K, 144, [0, 2]), (Type.Q5_K, 176, [0, 2]), (Type.Q6_K, 210, [208])]:
+        rows[kind.name.lower()] = random_blocks(later, kind, 12, size, places)
     halves = rng.choice(FINITE, 3000)
     rows["f16"] = (halves, halves.view(np.float16).astype(np.float32))
     rows["bf16"] = (halves, quants.dequantize(halves.view(np.uint8).reshape(1, -1), Type.BF16))
