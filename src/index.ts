@@ -48,6 +48,7 @@ export {
   type SessionOptions,
 } from "./engine/index.js";
 export { exportOnnx, type OnnxControls, type OnnxExportResult, type OnnxOptions } from "./export/onnx/index.js";
+export { exportGguf, type GgufExportOptions, type GgufExportResult } from "./export/gguf/index.js";
 export { EspalierError, errorTable, type ErrorCode } from "./errors.js";
 export {
   cacheTeacherLogits,

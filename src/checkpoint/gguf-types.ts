@@ -21,6 +21,14 @@ export const valueTypes = [
 
 export type ValueTypeName = (typeof valueTypes)[number]["name"];
 
+export type ScalarTypeName = Exclude<ValueTypeName, "array">;
+
+/** One key of a file's metadata, with the type it is written in. */
+export type GgufEntry = { key: string } & (
+  | { type: ScalarTypeName; value: number | bigint | boolean | string }
+  | { type: "array"; element: ScalarTypeName; values: readonly (number | bigint | boolean | string)[] }
+);
+
 export interface GgmlType {
   name: string;
   blockElements: number;

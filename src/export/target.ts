@@ -29,7 +29,7 @@ export interface ExportTarget {
   /** Half a line for --help. */
   help: string;
   /** Adds the flags that only this target takes. */
-  addFlags?: (command: Command) => void;
+  addFlags?: (command: Command) => unknown;
   /** Names of those flags, as commander gives them: they are refused with another target. */
   flags: readonly string[];
   run: (checkpoint: Checkpoint, flags: ExportFlags, context: ExportContext) => Promise<ExportReport>;

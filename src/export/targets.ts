@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a model can be exported as: a row for each target. A target's flags and work are in its own file. */
 import { EspalierError } from "../errors.js";
+import { ggufTarget } from "./gguf/index.js";
 import { huggingFaceTarget } from "./hugging-face.js";
 import { onnxTarget } from "./onnx/target.js";
 import type { ExportTarget } from "./target.js";
 
-export const exportTargets: readonly ExportTarget[] = [huggingFaceTarget, onnxTarget];
+export const exportTargets: readonly ExportTarget[] = [huggingFaceTarget, ggufTarget, onnxTarget];
 
 /** ERR_ARGUMENT when there is none of that id. */
 export function exportTarget(id: string): ExportTarget {

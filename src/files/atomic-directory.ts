@@ -1,5 +1,5 @@
 /**
- * A directory that appears whole or not at all: filled beside its place, synced, renamed. On any failure, a full disk
+ * A directory or file that appears whole or not at all: filled beside its place, synced, renamed. On any failure, a full disk
  * and an abort among them, nothing is left behind.
  */
 import { randomBytes } from "node:crypto";
@@ -20,13 +20,41 @@ export interface AtomicDirectoryOptions {
  *
  * @example await writeDirectoryAtomically("out", (staging) => writeFile(join(staging, "config.json"), "{}"))
  */
-export async function writeDirectoryAtomically(
+export function writeDirectoryAtomically(
   target: string,
   fill: (staging: string) => Promise<void>,
   options: AtomicDirectoryOptions = {},
 ): Promise<void> {
-  if (target === "")
-    throw new EspalierError("ERR_ARGUMENT", "output directory: expected a path, found an empty string");
+  return writeBeside(target, "output directory", options, async (staging) => {
+    await mkdir(staging);
+    await fill(staging);
+    await syncTree(staging);
+  });
+}
+
+/**
+ * The same for one file: calls `write(staging)` to make it.
+ *
+ * @example await writeFileAtomically("model.gguf", (staging) => writeFile(staging, bytes))
+ */
+export function writeFileAtomically(
+  target: string,
+  write: (staging: string) => Promise<void>,
+  options: AtomicDirectoryOptions = {},
+): Promise<void> {
+  return writeBeside(target, "output file", options, async (staging) => {
+    await write(staging);
+    await syncPath(staging);
+  });
+}
+
+async function writeBeside(
+  target: string,
+  what: string,
+  options: AtomicDirectoryOptions,
+  make: (staging: string) => Promise<void>,
+): Promise<void> {
+  if (target === "") throw new EspalierError("ERR_ARGUMENT", `${what}: expected a path, found an empty string`);
   const place = resolve(target);
   await refuseExisting(place, target);
   const parent = dirname(place);
@@ -35,9 +63,7 @@ export async function writeDirectoryAtomically(
     throwIfAborted(options.signal);
     await makeDirectory(parent);
     await removeAbandoned(parent, basename(place));
-    await mkdir(staging);
-    await fill(staging);
-    await syncTree(staging);
+    await make(staging);
     throwIfAborted(options.signal);
     await refuseExisting(place, target);
     await rename(staging, place);
@@ -62,11 +88,12 @@ async function removeAbandoned(parent: string, name: string): Promise<void> {
   }
 }
 
-/** Of a directory or anything in it; now where something vanishes meanwhile. */
-async function lastWriteMs(directory: string): Promise<number> {
+/** Of a file, or of a directory or anything in it; now where something vanishes meanwhile. */
+async function lastWriteMs(path: string): Promise<number> {
   try {
-    const paths = [directory, ...(await readdir(directory)).map((name) => join(directory, name))];
-    return Math.max(...(await Promise.all(paths.map(async (path) => (await lstat(path)).mtimeMs))));
+    const inside = (await lstat(path)).isDirectory() ? await readdir(path) : [];
+    const paths = [path, ...inside.map((name) => join(path, name))];
+    return Math.max(...(await Promise.all(paths.map(async (each) => (await lstat(each)).mtimeMs))));
   } catch {
     return Date.now();
   }

@@ -178,7 +178,7 @@ function yarnOf(
     betaFast: keys.optional("rope.scaling.yarn_beta_fast"),
     betaSlow: keys.optional("rope.scaling.yarn_beta_slow"),
     // ggml multiplies its own default by this one; transformers' replaces the default.
-    attentionFactor: attention === 1 ? undefined : attention * (0.1 * Math.log(factor) + 1),
+    attentionFactor: attention === 1 ? undefined : decimalOf(Math.fround(attention * (0.1 * Math.log(factor) + 1))),
   };
   return {
     type: "yarn",

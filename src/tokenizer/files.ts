@@ -4,9 +4,11 @@
  */
 import { access, copyFile, cp, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import type { GgufEntry } from "../checkpoint/gguf-types.js";
 import type { Checkpoint, TokenizerFiles } from "../checkpoint/types.js";
 import type { TokenizerSource } from "./messages.js";
 import { loadTokenizer, type Tokenizer } from "./tokenizer.js";
+import type { ToGgufOptions } from "./to-gguf.js";
 import { TokenizerClient } from "./worker-client.js";
 
 /** What is known of an opened checkpoint's tokenizer. */
@@ -56,6 +58,16 @@ export async function tokenizerFingerprint(source: TokenizerSource): Promise<str
   }
 }
 
+/** The tokenizer.* keys of a GGUF file, from Hugging Face files. */
+export async function tokenizerToGguf(directory: string, options: ToGgufOptions): Promise<GgufEntry[]> {
+  const client = new TokenizerClient();
+  try {
+    return await client.call("toGguf", { source: { directory }, options });
+  } finally {
+    await client.close();
+  }
+}
+
 function isThere(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
@@ -64,7 +76,8 @@ function isThere(path: string): Promise<boolean> {
 }
 
 function hasGgufTokenizer(gguf: TokenizerFiles["gguf"]): gguf is NonNullable<TokenizerFiles["gguf"]> {
-  return gguf !== undefined && Object.hasOwn(gguf, "tokenizer.ggml.model");
+  // "none": the file says that it has no vocabulary.
+  return gguf !== undefined && (gguf["tokenizer.ggml.model"] ?? "none") !== "none";
 }
 
 /** In a worker: building and printing a large vocabulary takes a good part of a second. */

@@ -4,6 +4,7 @@
  */
 import { EspalierError } from "../errors.js";
 import { ggufPreTokenizers } from "./gguf-pre-tokenizers.js";
+import { END_OF_TURN, SPACE, tokenTypes } from "./gguf-tokens.js";
 import type { GgufMetadata } from "./messages.js";
 
 export interface TokenizerFileContents {
@@ -12,16 +13,6 @@ export interface TokenizerFileContents {
   /** Holds the ids that end a generation; null when the file names none. */
   generationConfig: Record<string, unknown> | null;
 }
-
-/** tokenizer.ggml.token_type */
-const UNKNOWN = 2;
-const CONTROL = 3;
-const USER_DEFINED = 4;
-
-/** Ends of a turn that files name in no key of their own; llama.cpp knows them by their text too. */
-const END_OF_TURN = ["<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|eom_id|>"];
-
-const SPACE = "\u2581";
 
 /** Typed access to tokenizer.* keys; errors name the key. */
 class Fields {
@@ -225,8 +216,8 @@ function mergesByScore(vocabulary: Vocabulary, scores: readonly number[]): [stri
 function addedTokens({ tokens, types }: Vocabulary): object[] {
   return tokens.flatMap((content, id) => {
     const type = types?.[id];
-    if (type !== UNKNOWN && type !== CONTROL && type !== USER_DEFINED) return [];
-    const special = type !== USER_DEFINED;
+    if (type !== tokenTypes.unknown && type !== tokenTypes.control && type !== tokenTypes.userDefined) return [];
+    const special = type !== tokenTypes.userDefined;
     return [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }];
   });
 }
@@ -284,7 +275,7 @@ function chatTemplates(fields: Fields, template: string): string | object[] {
 function generationConfig(fields: Fields, { tokens, types, ids }: Vocabulary): Record<string, unknown> | null {
   const id = (name: string): number | undefined => fields.token(`tokenizer.ggml.${name}_token_id`, tokens)?.id;
   const turns = END_OF_TURN.map((token) => ids.get(token)).filter(
-    (end) => end !== undefined && types?.[end] === CONTROL,
+    (end) => end !== undefined && types?.[end] === tokenTypes.control,
   );
   const ends = [id("eos"), id("eot"), id("eom"), ...turns].filter((end) => end !== undefined);
   const eos = [...new Set(ends)];

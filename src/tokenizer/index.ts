@@ -4,6 +4,7 @@ export {
   tokenizerFromCheckpoint,
   tokenizerFingerprint,
   tokenizerFromFiles,
+  tokenizerToGguf,
   writeTokenizerFiles,
   type TokenizerFilesSource,
 } from "./files.js";

@@ -3,6 +3,9 @@
  * What the tokenizer and its worker thread say to each other.
  */
 
+import type { GgufEntry } from "../checkpoint/gguf-types.js";
+import type { ToGgufOptions } from "./to-gguf.js";
+
 /** Values of a GGUF file's metadata by key. Arrays may be typed arrays; integers may be bigint. */
 export type GgufMetadata = ReadonlyMap<string, unknown> | Readonly<Record<string, unknown>>;
 
@@ -54,6 +57,8 @@ export interface Operations {
   load: { in: { source: TokenizerSource }; out: TokenizerInfo };
   /** Writes tokenizer files made from GGUF metadata; loads nothing. */
   write: { in: { gguf: GgufMetadata; directory: string }; out: void };
+  /** The tokenizer.* keys of a GGUF file; loads nothing. */
+  toGguf: { in: { source: TokenizerSource; options: ToGgufOptions }; out: GgufEntry[] };
   encode: { in: { texts: readonly string[]; addSpecialTokens: boolean }; out: Int32Array[] };
   decode: { in: { ids: Int32Array; skipSpecialTokens: boolean }; out: string };
   push: { in: { stream: number; ids: Int32Array; skipSpecialTokens: boolean }; out: string };

@@ -11,6 +11,7 @@ import { fingerprintOf } from "./fingerprint.js";
 import { tokenizerFilesFromGguf } from "./from-gguf.js";
 import type { GgufMetadata, Operations } from "./messages.js";
 import { readSource } from "./read-source.js";
+import { ggufTokenizer } from "./to-gguf.js";
 
 let core: TokenizerCore | null = null;
 
@@ -25,6 +26,7 @@ const handlers: Handlers<Operations> = {
     return core.info;
   },
   write: ({ gguf, directory }) => writeGgufFiles(gguf, directory),
+  toGguf: async ({ source, options }) => ggufTokenizer(await readSource(source), options),
   encode: ({ texts, addSpecialTokens }) => texts.map((text) => loaded().encode(text, addSpecialTokens)),
   decode: ({ ids, skipSpecialTokens }) => loaded().decode(ids, skipSpecialTokens),
   push: ({ stream, ids, skipSpecialTokens }) => loaded().push(stream, ids, skipSpecialTokens),

@@ -19,6 +19,7 @@ export function register(program: Command): void {
   command.addHelpText(
     "after",
     "\nExample:\n  espalier export SmolLM2-135M-Instruct.Q4_1.gguf --dtype bf16 --out SmolLM2-135M\n" +
+      "  espalier export SmolLM2-135M --to gguf --type q4_k\n" +
       "  espalier export SmolLM2-135M --to onnx --quantize int4 --group-size 64 --out SmolLM2-135M-onnx",
   );
   action(command, async (context, path: string, flags: ExportFlags & { to: string }) => {
