@@ -66,8 +66,8 @@ struct GroupedFormat {
   static void pack_group(const QuantizedMatrix& matrix, int64_t panel, int64_t group, char* out) {
     const GroupedLayout layout = layout_of(matrix.cols);
     float* scales = reinterpret_cast<float*>(out);
-    uint8_t* codes = reinterpret_cast<uint8_t*>(out) + layout.header_bytes();
-    std::memset(codes, 0, static_cast<size_t>(layout.code_bytes()));
+    uint8_t* codes = reinterpret_cast<uint8_t*>(out) + layout.header_bytes;
+    std::memset(codes, 0, static_cast<size_t>(layout.code_bytes));
     for (int64_t lane = 0; lane < kPanel; ++lane) {
       const int64_t row = panel * kPanel + lane, begin = group * layout.group;
       const bool inside = row < matrix.rows;
@@ -89,7 +89,7 @@ struct GroupedFormat {
     const int64_t groups = ceil_div(matrix.cols, layout.group);
     for_each_panel(matrix.rows, pool, [&](int64_t panel) {
       for (int64_t group = 0; group < groups; ++group)
-        pack_group(matrix, panel, group, static_cast<char*>(packed) + (panel * groups + group) * layout.group_bytes());
+        pack_group(matrix, panel, group, static_cast<char*>(packed) + (panel * groups + group) * layout.group_bytes);
     });
     return Status::ok();
   }
@@ -114,9 +114,9 @@ struct GroupedFormat {
       const char* panel = static_cast<const char*>(packed) + row / kPanel * grouped_panel_bytes(layout, k);
       const int64_t lane = row % kPanel;
       for (int64_t i = 0; i < k; ++i) {
-        const char* group = panel + i / layout.group * layout.group_bytes();
+        const char* group = panel + i / layout.group * layout.group_bytes;
         const float* scales = reinterpret_cast<const float*>(group);
-        const auto* codes = reinterpret_cast<const uint8_t*>(group) + layout.header_bytes();
+        const auto* codes = reinterpret_cast<const uint8_t*>(group) + layout.header_bytes;
         const int64_t at = i % layout.group;
         const uint8_t code = stored(static_cast<uint8_t>(codes[byte_of(lane, at)] >> shift_of(at)));
         const float zero = Traits::kZeros ? scales[kPanel + lane] : 0.0f;

@@ -22,20 +22,20 @@ constexpr int64_t kGroupedRows = 8;       // rows of x up to which these formats
 
 struct GroupedLayout {
   int64_t group;  // columns, a multiple of 32
-  int64_t bits;   // 4 or 8
-  bool zeros;
-
-  int64_t header_bytes() const { return zeros ? 128 : 64; }
-  int64_t code_bytes() const { return group * kPanel * bits / 8; }
-  int64_t group_bytes() const { return header_bytes() + code_bytes(); }
+  int64_t header_bytes, code_bytes, group_bytes;
 };
 
-// format_group 0: the whole row is a group.
+// format_group 0: the whole row is a group. bits: 4 or 8.
 static inline GroupedLayout grouped_layout(int64_t format_group, int64_t k, int64_t bits, bool zeros) {
-  return {format_group > 0 ? format_group : round_up(k > 0 ? k : 1, kActivationGroup), bits, zeros};
+  GroupedLayout layout;
+  layout.group = format_group > 0 ? format_group : round_up(k > 0 ? k : 1, kActivationGroup);
+  layout.header_bytes = zeros ? 128 : 64;
+  layout.code_bytes = layout.group * kPanel * bits / 8;
+  layout.group_bytes = layout.header_bytes + layout.code_bytes;
+  return layout;
 }
 static inline int64_t grouped_panel_bytes(const GroupedLayout& layout, int64_t k) {
-  return ceil_div(k, layout.group) * layout.group_bytes();
+  return ceil_div(k, layout.group) * layout.group_bytes;
 }
 
 }  // namespace espalier

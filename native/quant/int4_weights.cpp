@@ -12,11 +12,13 @@ using Asymmetric = GroupedFormat<GroupedTraits<kName, "int4", CodeType::kInt4, k
 
 template <typename Format>
 WeightFormat symmetric() {
-  return Format::row(kGroupedActivation, &matmul_int8g_int4_ref, nullptr, nullptr);
+  return Format::row(kGroupedActivation, &matmul_int8g_int4_ref, ESP_X86_KERNEL(matmul_int8g_int4_avx2),
+                     ESP_X86_KERNEL(matmul_int8g_int4_avx512));
 }
 template <typename Format>
 WeightFormat asymmetric() {
-  return Format::row(kGroupedActivation, &matmul_int8g_int4_zeros_ref, nullptr, nullptr);
+  return Format::row(kGroupedActivation, &matmul_int8g_int4_zeros_ref, ESP_X86_KERNEL(matmul_int8g_int4_zeros_avx2),
+                     ESP_X86_KERNEL(matmul_int8g_int4_zeros_avx512));
 }
 
 }  // namespace

@@ -9,12 +9,14 @@ namespace {
 template <FormatName kName, int64_t kGroup>
 WeightFormat symmetric() {
   using Format = GroupedFormat<GroupedTraits<kName, "int8", CodeType::kInt8, kGroup>>;
-  return Format::row(kGroupedActivation, &matmul_int8g_int8_ref, nullptr, nullptr);
+  return Format::row(kGroupedActivation, &matmul_int8g_int8_ref, ESP_X86_KERNEL(matmul_int8g_int8_avx2),
+                     ESP_X86_KERNEL(matmul_int8g_int8_avx512));
 }
 template <FormatName kName, int64_t kGroup>
 WeightFormat asymmetric() {
   using Format = GroupedFormat<GroupedTraits<kName, "int8", CodeType::kInt8, kGroup, true>>;
-  return Format::row(kGroupedActivation, &matmul_int8g_int8_zeros_ref, nullptr, nullptr);
+  return Format::row(kGroupedActivation, &matmul_int8g_int8_zeros_ref, ESP_X86_KERNEL(matmul_int8g_int8_zeros_avx2),
+                     ESP_X86_KERNEL(matmul_int8g_int8_zeros_avx512));
 }
 
 }  // namespace

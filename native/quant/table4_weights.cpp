@@ -14,11 +14,16 @@ WeightFormat row(const LinearKernel* ref, const LinearKernel* avx2, const Linear
 
 extern const WeightFormat kWeightFormatsTable4[5];
 const WeightFormat kWeightFormatsTable4[5] = {
-    row<"nf4", "nf4", CodeType::kNf4, 64>(&matmul_int8g_nf4_ref, nullptr, nullptr),
-    row<"nf4-g32", "nf4", CodeType::kNf4, 32>(&matmul_int8g_nf4_ref, nullptr, nullptr),
-    row<"fp4", "fp4", CodeType::kFp4, 64>(&matmul_int8g_fp4_ref, nullptr, nullptr),
-    row<"fp4-g32", "fp4", CodeType::kFp4, 32>(&matmul_int8g_fp4_ref, nullptr, nullptr),
-    row<"mxfp4", "mxfp4", CodeType::kE2M1, 32>(&matmul_int8g_e2m1_ref, nullptr, nullptr),
+    row<"nf4", "nf4", CodeType::kNf4, 64>(&matmul_int8g_nf4_ref, ESP_X86_KERNEL(matmul_int8g_nf4_avx2),
+                                          ESP_X86_KERNEL(matmul_int8g_nf4_avx512)),
+    row<"nf4-g32", "nf4", CodeType::kNf4, 32>(&matmul_int8g_nf4_ref, ESP_X86_KERNEL(matmul_int8g_nf4_avx2),
+                                              ESP_X86_KERNEL(matmul_int8g_nf4_avx512)),
+    row<"fp4", "fp4", CodeType::kFp4, 64>(&matmul_int8g_fp4_ref, ESP_X86_KERNEL(matmul_int8g_fp4_avx2),
+                                          ESP_X86_KERNEL(matmul_int8g_fp4_avx512)),
+    row<"fp4-g32", "fp4", CodeType::kFp4, 32>(&matmul_int8g_fp4_ref, ESP_X86_KERNEL(matmul_int8g_fp4_avx2),
+                                              ESP_X86_KERNEL(matmul_int8g_fp4_avx512)),
+    row<"mxfp4", "mxfp4", CodeType::kE2M1, 32>(&matmul_int8g_e2m1_ref, ESP_X86_KERNEL(matmul_int8g_e2m1_avx2),
+                                               ESP_X86_KERNEL(matmul_int8g_e2m1_avx512)),
 };
 
 }  // namespace espalier

@@ -35,11 +35,13 @@ extern const ActivationStage stage_uint8_avx512;  // the same q + 128
 constexpr int64_t kGroupWords = 10;
 static inline int64_t group_row_words(int64_t k) { return (k + 31) / 32 * kGroupWords; }
 extern const ActivationStage stage_int8_groups_ref;
+extern const ActivationStage stage_int8_groups_avx2;
+extern const ActivationStage stage_int8_groups_avx512;
 
 // fp8 formats: what e4m3 under absmax / 448 keeps of x, per token or per 128 values of a token, as f32. A token (or
 // group) with NaN or Inf becomes NaN.
-extern const ActivationStage stage_fp8_ref;
-extern const ActivationStage stage_fp8_groups_ref;
+extern const ActivationStage stage_fp8_ref, stage_fp8_avx2, stage_fp8_avx512;
+extern const ActivationStage stage_fp8_groups_ref, stage_fp8_groups_avx2, stage_fp8_groups_avx512;
 constexpr int64_t kFp8ActivationGroup = 128;
 
 }  // namespace espalier

@@ -5,6 +5,7 @@
 #include <cfloat>
 
 #include "kernels/matmul/interleave_avx2.h"
+#include "quant/grouped_layout.h"
 
 namespace espalier {
 namespace {
@@ -55,6 +56,14 @@ float row_absmax(const float* x, int64_t k) {
   four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0x4e));
   four = _mm_max_epu32(four, _mm_shuffle_epi32(four, 0xb1));
   return _mm_cvtss_f32(_mm_castsi128_ps(four));
+}
+
+// Of 32 int8.
+int32_t sum_bytes(__m256i bytes) {
+  const __m256i above = _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(0x80)));
+  const __m256i sums = _mm256_sad_epu8(above, _mm256_setzero_si256());
+  const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  return _mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two))) - 32 * 128;
 }
 
 // Scale of one row and what to multiply it with; see stage_int8_ref.
@@ -119,11 +128,96 @@ void run_int(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_
   }
 }
 
+// 32 values under one scale -> scale, sum, 32 q; see stage_int8_groups_ref.
+void quantize_group(const float* x, uint32_t* words) {
+  float scale;
+  const float inverse = inverse_scale(x, kActivationGroup, &scale);
+  __m256i q = _mm256_setzero_si256();
+  if (inverse > 0) {
+    const __m256 factor = _mm256_set1_ps(inverse);
+    __m256i part[4];
+    for (int i = 0; i < 4; ++i) part[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), factor));
+    q = _mm256_packs_epi16(_mm256_packs_epi32(part[0], part[1]), _mm256_packs_epi32(part[2], part[3]));
+    q = _mm256_permutevar8x32_epi32(q, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  }
+  __builtin_memcpy(words, &scale, 4);
+  words[1] = static_cast<uint32_t>(sum_bytes(q));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 2), q);
+}
+
+void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t, uint32_t* words, float*) {
+  for (int64_t row = 0; row < rows; ++row) {
+    const float* from = x + row * ldx;
+    int64_t begin = 0;
+    for (; begin + kActivationGroup <= k; begin += kActivationGroup, words += kGroupWords)
+      quantize_group(from + begin, words);
+    if (begin == k) continue;
+    float last[kActivationGroup] = {};
+    __builtin_memcpy(last, from + begin, static_cast<size_t>(k - begin) * sizeof(float));
+    quantize_group(last, words);
+    words += kGroupWords;
+  }
+}
+
+// The nearest values of e4m3 (ties to even, at most 448), as f32; see f32_to_fp8_e4m3.
+__m256 round_to_e4m3(__m256 value) {
+  const __m256i sign_bit = _mm256_set1_epi32(INT32_MIN);
+  const __m256i magnitude = _mm256_andnot_si256(sign_bit, _mm256_castps_si256(value));
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(magnitude, 20), _mm256_set1_epi32(1));
+  const __m256i up = _mm256_add_epi32(magnitude, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7ffff)));
+  const __m256 normal = _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32(-0x100000)));
+  // Below 2^-6 steps of 2^-9: adding 2^14, whose ulp that is, rounds.
+  const __m256 magic = _mm256_set1_ps(0x1p14f);
+  const __m256 small = _mm256_sub_ps(_mm256_add_ps(_mm256_castsi256_ps(magnitude), magic), magic);
+  const __m256 is_small = _mm256_cmp_ps(_mm256_castsi256_ps(magnitude), _mm256_set1_ps(0x1p-6f), _CMP_LT_OQ);
+  const __m256 rounded = _mm256_min_ps(_mm256_blendv_ps(normal, small, is_small), _mm256_set1_ps(448.0f));
+  return _mm256_or_ps(_mm256_and_ps(value, _mm256_castsi256_ps(sign_bit)), rounded);
+}
+
+// absmax / 448, 0 for tiny values, NaN where there is a NaN or infinity.
+float fp8_scale(const float* x, int64_t count) {
+  const float absmax = row_absmax(x, count);
+  return !(absmax <= FLT_MAX) ? __builtin_nanf("") : absmax < kInt8TinyAbsmax ? 0.0f : absmax / 448.0f;
+}
+
+void round_row_fp8(const float* x, int64_t count, float scale, uint32_t* out) {
+  const __m256 factor = _mm256_set1_ps(scale);
+  const bool plain = scale > 0;
+  for (int64_t i = 0; i < count; i += 8) {
+    const __m256i mask = lanes(count - i);
+    const __m256 value = _mm256_div_ps(_mm256_maskload_ps(x + i, mask), factor);
+    const __m256 kept = plain ? _mm256_mul_ps(round_to_e4m3(value), factor) : factor;
+    _mm256_maskstore_ps(reinterpret_cast<float*>(out) + i, mask, kept);
+  }
+}
+
+template <int64_t kGroup>
+void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+  float scale[8];
+  for (int64_t row = 0; row < rows && kGroup == 0; ++row) scale[row] = fp8_scale(x + row * ldx, k);
+  alignas(32) uint32_t chunk[8 * kChunk];
+  for (int64_t i = 0; i < k; i += kChunk) {
+    const int64_t count = k - i < kChunk ? k - i : kChunk;
+    const int64_t group = kGroup == 0 ? count : kGroup;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t begin = 0; begin < count; begin += group) {
+        const float* from = x + row * ldx + i + begin;
+        const int64_t width = count - begin < group ? count - begin : group;
+        round_row_fp8(from, width, kGroup == 0 ? scale[row] : fp8_scale(from, width),
+                      (tile_rows == 1 ? words + i : chunk + row * kChunk) + begin);
+      }
+    if (tile_rows > 1) interleave_rows(chunk, kChunk, rows, count, tile_rows, words + i * tile_rows);
+  }
+}
+
 }  // namespace
 
 const ActivationStage stage_f32_avx2 = {words_of<1>, run_f32};
 const ActivationStage stage_bf16_as_f32_avx2 = {words_of<1>, run_bf16_as_f32};
 const ActivationStage stage_int8_avx2 = {words_of<4>, run_int<quantize_row_int8, 4>};
 const ActivationStage stage_int16_avx2 = {words_of<2>, run_int<quantize_row_int16, 2>};
+const ActivationStage stage_int8_groups_avx2 = {group_row_words, run_int8_groups};
+const ActivationStage stage_fp8_avx2 = {words_of<1>, run_fp8<0>};
+const ActivationStage stage_fp8_groups_avx2 = {words_of<1>, run_fp8<kFp8ActivationGroup>};
 
 }  // namespace espalier

@@ -4,6 +4,7 @@
 
 #include "kernels/matmul/activation_stage.h"
 #include "kernels/matmul/interleave_avx512.h"
+#include "quant/grouped_layout.h"
 
 namespace espalier {
 namespace {
@@ -69,6 +70,14 @@ void quantize_row(const float* x, int64_t count, float inverse, uint8_t* out) {
   }
 }
 
+// Of 32 int8.
+int32_t sum_bytes(__m256i bytes) {
+  const __m256i above = _mm256_xor_si256(bytes, _mm256_set1_epi8(static_cast<char>(0x80)));
+  const __m256i sums = _mm256_sad_epu8(above, _mm256_setzero_si256());
+  const __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  return _mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two))) - 32 * 128;
+}
+
 // Scale of a row and what to multiply it with; see stage_int8_ref.
 float inverse_scale(float absmax, float* scale) {
   const bool finite = absmax <= FLT_MAX;
@@ -93,10 +102,89 @@ void run_uint8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t til
   }
 }
 
+// Up to 32 values under one scale -> scale, sum, 32 q; see stage_int8_groups_ref.
+void quantize_group(const float* x, int64_t count, uint32_t* words) {
+  const __m512 low = _mm512_maskz_loadu_ps(lanes(count), x), high = _mm512_maskz_loadu_ps(lanes(count - 16), x + 16);
+  const __m512i largest = _mm512_max_epu32(magnitude_bits(low), magnitude_bits(high));
+  const int absmax = static_cast<int>(_mm512_reduce_max_epu32(largest));
+  float scale;
+  const float inverse = inverse_scale(_mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(absmax))), &scale);
+  __m256i q = _mm256_setzero_si256();
+  if (inverse > 0) {
+    const __m512 factor = _mm512_set1_ps(inverse);
+    q = _mm256_set_m128i(_mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(high, factor))),
+                         _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(low, factor))));
+  }
+  __builtin_memcpy(words, &scale, 4);
+  words[1] = static_cast<uint32_t>(sum_bytes(q));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 2), q);
+}
+
+void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t, uint32_t* words, float*) {
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t begin = 0; begin < k; begin += kActivationGroup, words += kGroupWords)
+      quantize_group(x + row * ldx + begin, k - begin, words);
+}
+
+// The nearest values of e4m3 (ties to even, at most 448), as f32; see f32_to_fp8_e4m3.
+__m512 round_to_e4m3(__m512 value) {
+  const __m512i magnitude = magnitude_bits(value);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(magnitude, 20), _mm512_set1_epi32(1));
+  const __m512i up = _mm512_add_epi32(magnitude, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7ffff)));
+  const __m512 normal = _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(-0x100000)));
+  // Below 2^-6 steps of 2^-9: adding 2^14, whose ulp that is, rounds.
+  const __m512 magic = _mm512_set1_ps(0x1p14f);
+  const __m512 small = _mm512_sub_ps(_mm512_add_ps(_mm512_castsi512_ps(magnitude), magic), magic);
+  const __mmask16 is_small = _mm512_cmp_ps_mask(_mm512_castsi512_ps(magnitude), _mm512_set1_ps(0x1p-6f), _CMP_LT_OQ);
+  const __m512 rounded = _mm512_min_ps(_mm512_mask_mov_ps(normal, is_small, small), _mm512_set1_ps(448.0f));
+  const __m512i sign = _mm512_andnot_si512(_mm512_set1_epi32(0x7fffffff), _mm512_castps_si512(value));
+  return _mm512_castsi512_ps(_mm512_or_si512(sign, _mm512_castps_si512(rounded)));
+}
+
+// absmax / 448, 0 for tiny values, NaN where there is a NaN or infinity.
+float fp8_scale(const float* x, int64_t count) {
+  float absmax;
+  row_absmax<1>(x, 0, count, &absmax);
+  return !(absmax <= FLT_MAX) ? __builtin_nanf("") : absmax < kInt8TinyAbsmax ? 0.0f : absmax / 448.0f;
+}
+
+void round_row_fp8(const float* x, int64_t count, float scale, uint32_t* out) {
+  const __m512 factor = _mm512_set1_ps(scale);
+  const bool plain = scale > 0;
+  for (int64_t i = 0; i < count; i += 16) {
+    const __mmask16 mask = lanes(count - i);
+    const __m512 value = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, x + i), factor);
+    const __m512 kept = plain ? _mm512_mul_ps(round_to_e4m3(value), factor) : factor;
+    _mm512_mask_storeu_epi32(out + i, mask, _mm512_castps_si512(kept));
+  }
+}
+
+template <int64_t kGroup>
+void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+  float scale[16];
+  for (int64_t row = 0; row < rows && kGroup == 0; ++row) scale[row] = fp8_scale(x + row * ldx, k);
+  alignas(64) uint32_t chunk[16 * kChunk];
+  for (int64_t i = 0; i < k; i += kChunk) {
+    const int64_t count = k - i < kChunk ? k - i : kChunk;
+    const int64_t group = kGroup == 0 ? count : kGroup;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t begin = 0; begin < count; begin += group) {
+        const float* from = x + row * ldx + i + begin;
+        const int64_t width = count - begin < group ? count - begin : group;
+        round_row_fp8(from, width, kGroup == 0 ? scale[row] : fp8_scale(from, width),
+                      (tile_rows == 1 ? words + i : chunk + row * kChunk) + begin);
+      }
+    if (tile_rows > 1) interleave_rows(chunk, kChunk, rows, count, tile_rows, words + i * tile_rows);
+  }
+}
+
 }  // namespace
 
 const ActivationStage stage_f32_avx512 = {words_of<1>, run_f32};
 const ActivationStage stage_bf16_as_f32_avx512 = {words_of<1>, run_bf16_as_f32};
 const ActivationStage stage_uint8_avx512 = {words_of<4>, run_uint8};
+const ActivationStage stage_int8_groups_avx512 = {group_row_words, run_int8_groups};
+const ActivationStage stage_fp8_avx512 = {words_of<1>, run_fp8<0>};
+const ActivationStage stage_fp8_groups_avx512 = {words_of<1>, run_fp8<kFp8ActivationGroup>};
 
 }  // namespace espalier

@@ -25,12 +25,12 @@ class Group {
   Group(const LinearProblem& p, int64_t column, int64_t group)
       : layout_(grouped_layout(p.group, p.k, C::kBits, C::kZeros)), lane_(column % kPanel) {
     bytes_ = static_cast<const char*>(p.weight) + column / kPanel * grouped_panel_bytes(layout_, p.k) +
-             group * layout_.group_bytes();
+             group * layout_.group_bytes;
   }
   float scale() const { return floats()[lane_]; }
   // Of column i of the group, before its scale.
   float value(int64_t i) const {
-    const auto* codes = reinterpret_cast<const uint8_t*>(bytes_) + layout_.header_bytes();
+    const auto* codes = reinterpret_cast<const uint8_t*>(bytes_) + layout_.header_bytes;
     const float zero = C::kZeros ? floats()[kPanel + lane_] : 0.0f;
     if (C::kFloat) return code_values(C::kType)[codes[i * kPanel + lane_]];
     if (C::kBits == 8) return static_cast<float>(codes[i / 4 * 4 * kPanel + lane_ * 4 + i % 4] - 128) - zero;

@@ -92,5 +92,15 @@ extern const LinearKernel matmul_int8g_int8_ref, matmul_int8g_int8_zeros_ref;
 extern const LinearKernel matmul_int8g_nf4_ref, matmul_int8g_fp4_ref, matmul_int8g_e2m1_ref;
 extern const LinearKernel matmul_f32_e4m3_ref, matmul_f32_e5m2_ref;
 extern const LinearKernel matmul_fp8_e4m3_ref, matmul_fp8g_e4m3_ref;
+extern const LinearKernel matmul_int8g_int4_avx2, matmul_int8g_int4_zeros_avx2;
+extern const LinearKernel matmul_int8g_int8_avx2, matmul_int8g_int8_zeros_avx2;
+extern const LinearKernel matmul_int8g_nf4_avx2, matmul_int8g_fp4_avx2, matmul_int8g_e2m1_avx2;
+extern const LinearKernel matmul_f32_e4m3_avx2, matmul_f32_e5m2_avx2;
+extern const LinearKernel matmul_fp8_e4m3_avx2, matmul_fp8g_e4m3_avx2;
+extern const LinearKernel matmul_int8g_int4_avx512, matmul_int8g_int4_zeros_avx512;
+extern const LinearKernel matmul_int8g_int8_avx512, matmul_int8g_int8_zeros_avx512;
+extern const LinearKernel matmul_int8g_nf4_avx512, matmul_int8g_fp4_avx512, matmul_int8g_e2m1_avx512;
+extern const LinearKernel matmul_f32_e4m3_avx512, matmul_f32_e5m2_avx512;
+extern const LinearKernel matmul_fp8_e4m3_avx512, matmul_fp8g_e4m3_avx512;
 
 }  // namespace espalier

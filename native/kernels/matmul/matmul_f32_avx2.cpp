@@ -71,17 +71,21 @@ struct WeightsInt8 {
 
 }  // namespace
 
-const LinearKernel matmul_f32_f32_avx2 = {
-    "matmul_f32_f32_avx2", nullptr,       run_rows<WeightsF32>, kRowsLimit, &stage_f32_avx2,
-    run_tiles<WeightsF32>, kTileRowsAvx2, float_scratch_bytes};
-const LinearKernel matmul_f32_f16_avx2 = {
-    "matmul_f32_f16_avx2", nullptr,       run_rows<WeightsF16>, kRowsLimit, &stage_f32_avx2,
-    run_tiles<WeightsF16>, kTileRowsAvx2, float_scratch_bytes};
-const LinearKernel matmul_bf16_bf16_avx2 = {
-    "matmul_bf16_bf16_avx2", &stage_bf16_as_f32_avx2, run_rows<WeightsBF16>, kRowsLimit,
-    &stage_bf16_as_f32_avx2, run_tiles<WeightsBF16>,  kTileRowsAvx2,         float_scratch_bytes};
-const LinearKernel matmul_f32_int8_avx2 = {
-    "matmul_f32_int8_avx2", nullptr,       run_rows<WeightsInt8>, kRowsLimit, &stage_f32_avx2,
-    run_tiles<WeightsInt8>, kTileRowsAvx2, float_scratch_bytes};
+const LinearKernel matmul_f32_f32_avx2 = {"matmul_f32_f32_avx2", nullptr,
+                                          run_rows<WeightsF32>,  kRowsLimit,
+                                          &stage_f32_avx2,       run_tiles<SteppedBlocks<WeightsF32>>,
+                                          kTileRowsAvx2,         float_scratch_bytes};
+const LinearKernel matmul_f32_f16_avx2 = {"matmul_f32_f16_avx2", nullptr,
+                                          run_rows<WeightsF16>,  kRowsLimit,
+                                          &stage_f32_avx2,       run_tiles<SteppedBlocks<WeightsF16>>,
+                                          kTileRowsAvx2,         float_scratch_bytes};
+const LinearKernel matmul_bf16_bf16_avx2 = {"matmul_bf16_bf16_avx2", &stage_bf16_as_f32_avx2,
+                                            run_rows<WeightsBF16>,   kRowsLimit,
+                                            &stage_bf16_as_f32_avx2, run_tiles<SteppedBlocks<WeightsBF16>>,
+                                            kTileRowsAvx2,           float_scratch_bytes};
+const LinearKernel matmul_f32_int8_avx2 = {"matmul_f32_int8_avx2", nullptr,
+                                           run_rows<WeightsInt8>,  kRowsLimit,
+                                           &stage_f32_avx2,        run_tiles<SteppedBlocks<WeightsInt8>>,
+                                           kTileRowsAvx2,          float_scratch_bytes};
 
 }  // namespace espalier

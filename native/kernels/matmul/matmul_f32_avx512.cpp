@@ -63,17 +63,21 @@ struct WeightsInt8 {
 
 }  // namespace
 
-const LinearKernel matmul_f32_f32_avx512 = {
-    "matmul_f32_f32_avx512", nullptr,         run_rows<WeightsF32>, kRowsLimit, &stage_f32_avx512,
-    run_tiles<WeightsF32>,   kTileRowsAvx512, float_scratch_bytes};
-const LinearKernel matmul_f32_f16_avx512 = {
-    "matmul_f32_f16_avx512", nullptr,         run_rows<WeightsF16>, kRowsLimit, &stage_f32_avx512,
-    run_tiles<WeightsF16>,   kTileRowsAvx512, float_scratch_bytes};
-const LinearKernel matmul_bf16_bf16_avx512 = {
-    "matmul_bf16_bf16_avx512", &stage_bf16_as_f32_avx512, run_rows<WeightsBF16>, kRowsLimit,
-    &stage_bf16_as_f32_avx512, run_tiles<WeightsBF16>,    kTileRowsAvx512,       float_scratch_bytes};
-const LinearKernel matmul_f32_int8_avx512 = {
-    "matmul_f32_int8_avx512", nullptr,         run_rows<WeightsInt8>, kRowsLimit, &stage_f32_avx512,
-    run_tiles<WeightsInt8>,   kTileRowsAvx512, float_scratch_bytes};
+const LinearKernel matmul_f32_f32_avx512 = {"matmul_f32_f32_avx512", nullptr,
+                                            run_rows<WeightsF32>,    kRowsLimit,
+                                            &stage_f32_avx512,       run_tiles<SteppedBlocks<WeightsF32>>,
+                                            kTileRowsAvx512,         float_scratch_bytes};
+const LinearKernel matmul_f32_f16_avx512 = {"matmul_f32_f16_avx512", nullptr,
+                                            run_rows<WeightsF16>,    kRowsLimit,
+                                            &stage_f32_avx512,       run_tiles<SteppedBlocks<WeightsF16>>,
+                                            kTileRowsAvx512,         float_scratch_bytes};
+const LinearKernel matmul_bf16_bf16_avx512 = {"matmul_bf16_bf16_avx512", &stage_bf16_as_f32_avx512,
+                                              run_rows<WeightsBF16>,     kRowsLimit,
+                                              &stage_bf16_as_f32_avx512, run_tiles<SteppedBlocks<WeightsBF16>>,
+                                              kTileRowsAvx512,           float_scratch_bytes};
+const LinearKernel matmul_f32_int8_avx512 = {"matmul_f32_int8_avx512", nullptr,
+                                             run_rows<WeightsInt8>,    kRowsLimit,
+                                             &stage_f32_avx512,        run_tiles<SteppedBlocks<WeightsInt8>>,
+                                             kTileRowsAvx512,          float_scratch_bytes};
 
 }  // namespace espalier

@@ -34,9 +34,11 @@ function expectedOf(call: MatmulCall): MatmulCall {
 }
 
 const toleranceOf = (format: string) =>
-  groupedFormats.includes(format)
-    ? "matmul/grouped"
-    : (`matmul/${format === bf16Dot ? "bf16" : (format as FormatId)}` as const);
+  format.startsWith("nf4")
+    ? "matmul/table4"
+    : groupedFormats.includes(format)
+      ? "matmul/grouped"
+      : (`matmul/${format === bf16Dot ? "bf16" : (format as FormatId)}` as const);
 
 describe.each([...formats, bf16Dot, ...groupedFormats])("matmul with %s weights", (format) => {
   it("equals the reference over awkward shapes on every ISA", () => {
