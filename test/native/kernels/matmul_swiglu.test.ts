@@ -1,14 +1,17 @@
 import { binding } from "../../../src/binding.js";
 import { expectWithin } from "../../compare.js";
-import { type FormatId, formats, isas, matmul, randomArray, unaligned } from "./matmul-cases.js";
+import { formats, isas, matmul, randomArray, unaligned } from "./matmul-cases.js";
 
 interface Side {
-  format: FormatId;
+  format: string;
   w: Float32Array;
   n: number;
   k: number;
   bias?: Float32Array;
 }
+
+/** One of each kind of grouped kernel. */
+const grouped = ["int4-g32-asym", "int8-g64", "nf4", "fp8_e4m3-g128-w8a8"];
 
 /** float64 products and gating. */
 function expectedOf(m: number, x: Float32Array, ldx: number, gate: Side, up: Side, ldo: number): Float32Array {
@@ -29,8 +32,8 @@ function expectedOf(m: number, x: Float32Array, ldx: number, gate: Side, up: Sid
 
 describe("matmul_swiglu", () => {
   it.each(isas)("%s equals the reference", (isa) => {
-    for (const gateFormat of formats)
-      for (const upFormat of [gateFormat, "f16"] as const)
+    for (const gateFormat of [...formats, ...grouped])
+      for (const upFormat of [gateFormat, "f16"])
         for (const [m, n, k] of [
           [1, 1, 1],
           [1, 100, 33],
@@ -48,7 +51,8 @@ describe("matmul_swiglu", () => {
           for (const threads of [1, 2]) {
             const out = unaligned(new Float32Array(m * ldo), 1);
             binding.testing["matmul_swiglu"]!({ isa, threads, m, x, ldx, out, ldo, gate, up });
-            expectWithin(out, expected, "matmul_swiglu/f32", `${isa} ${gateFormat} ${upFormat} ${m} ${n} ${k}`);
+            const tolerance = gateFormat === "nf4" ? "matmul/table4" : "matmul_swiglu/f32";
+            expectWithin(out, expected, tolerance, `${isa} ${gateFormat} ${upFormat} ${m} ${n} ${k}`);
           }
         }
   });
