@@ -34,7 +34,7 @@ async function byLlamaCpp(path) {
   const model = await llama.loadModel({ modelPath: path, useMmap: true });
   const context = await model.createContext({ contextSize: 512, threads: 2 });
   const sequence = context.getSequence();
-  const tokens = [...model.tokenize(values.text, false)];
+  const tokens = [...model.tokenize(values.text, true)];
   const rows = await sequence.controlledEvaluate(
     tokens.map((token) => [token, { generateNext: { probabilities: true } }]),
   );
@@ -73,7 +73,7 @@ async function byEspalier(path) {
     const greedy = [];
     for (let all = [...ids]; greedy.length < Number(values.tokens);) {
       const [row] = await engine.logits(all);
-      greedy.push(row.indexOf(Math.max(...row)));
+      greedy.push(row.reduce((best, value, id) => (value > row[best] ? id : best), 0));
       all = [...all, greedy.at(-1)];
     }
     await engine.dispose();

@@ -15,9 +15,9 @@ import { writeFileAtomically } from "../../files/atomic-directory.js";
 import { BlockWriter } from "../../files/block-writer.js";
 import { expectedTensors, type ExpectedTensor } from "../../model/families.js";
 import { ALIGNMENT, ggufHead, type GgufHead, type HeaderTensor } from "./header.js";
-import { modelEntries, ROPE_FACTORS, ropeFactors } from "./model-entries.js";
+import { modelEntries, modelWarnings, ROPE_FACTORS, ropeFactors } from "./model-entries.js";
 import { ggufFileType, tensorTypeOf, type GgufFileType } from "./tensor-types.js";
-import { tokenizerEntries } from "./tokenizer-entries.js";
+import { tokenizerEntries, tokenizerWarnings } from "./tokenizer-entries.js";
 
 export interface GgufExportOptions {
   /** "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k" or "q6_k"; default "f16". */
@@ -40,6 +40,8 @@ export interface GgufExportResult {
   tensors: Record<string, number>;
   /** Tensors whose rows are no multiple of the wanted type's block. */
   fallbacks: { tensor: string; wanted: string; type: string }[];
+  /** What the file's readers will not be able to do. */
+  warnings: string[];
 }
 
 /** Elements quantized at once: 16 MiB as f32. */
@@ -67,10 +69,8 @@ export async function exportGguf(
   const fallbacks: GgufExportResult["fallbacks"] = [];
   const tensors = plan(checkpoint, file, options, fallbacks);
   const name = options.name ?? modelName(checkpoint.path);
-  const entries = [
-    ...modelEntries(checkpoint.spec, { name, fileType: file.number }),
-    ...(await tokenizerEntries(checkpoint, options.pre)),
-  ];
+  const tokenizer = await tokenizerEntries(checkpoint, options.pre);
+  const entries = [...modelEntries(checkpoint.spec, { name, fileType: file.number }), ...tokenizer];
   const head = ggufHead(entries, tensors);
   let sizeBytes = 0;
   await writeFileAtomically(
@@ -82,7 +82,8 @@ export async function exportGguf(
   );
   const counts: Record<string, number> = {};
   for (const { type } of tensors) counts[type] = (counts[type] ?? 0) + 1;
-  return { path: target, type: file.id, sizeBytes, tensors: counts, fallbacks };
+  const warnings = [...modelWarnings(checkpoint.spec), ...tokenizerWarnings(tokenizer)];
+  return { path: target, type: file.id, sizeBytes, tensors: counts, fallbacks, warnings };
 }
 
 /** "models/SmolLM2-135M/" -> "SmolLM2-135M" */

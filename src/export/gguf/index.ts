@@ -4,7 +4,6 @@ import { Option } from "commander";
 import type { ExportTarget } from "../target.js";
 import { exportGguf, modelName, type GgufExportResult } from "./export-gguf.js";
 import { ggufFileTypes } from "./tensor-types.js";
-import { hasTokenizer } from "./tokenizer-entries.js";
 
 export { exportGguf, type GgufExportOptions, type GgufExportResult } from "./export-gguf.js";
 
@@ -21,16 +20,14 @@ export const ggufTarget: ExportTarget = {
       .option("--pre <name>", "of gguf: the pre-tokenizer's name, where it is not recognized"),
   run: async (checkpoint, flags, { signal, onProgress, warn }) => {
     const type = typeof flags["type"] === "string" ? flags["type"] : "f16";
-    const out = flags.out ?? `${modelName(checkpoint.path)}-${type}.gguf`;
-    if (!hasTokenizer(checkpoint)) warn(`${checkpoint.path} has no tokenizer: ${out} will take and give ids only`);
-    const report = await exportGguf(checkpoint, out, {
+    const report = await exportGguf(checkpoint, flags.out ?? `${modelName(checkpoint.path)}-${type}.gguf`, {
       type,
       pure: flags["pure"] === true,
       ...(typeof flags["pre"] === "string" ? { pre: flags["pre"] } : {}),
       signal,
       onProgress,
     });
-    for (const text of fallbackLines(report)) warn(text);
+    for (const text of [...report.warnings, ...fallbackLines(report)]) warn(text);
     return report;
   },
   describe: (report) => {
@@ -47,5 +44,5 @@ function fallbackLines({ fallbacks }: GgufExportResult): string[] {
     const pair = `written as ${type}: their rows are no multiple of ${wanted}'s block`;
     counts.set(pair, (counts.get(pair) ?? 0) + 1);
   }
-  return [...counts].map(([pair, count]) => `${count} tensors ${pair}`);
+  return [...counts].map(([pair, count]) => `${count} ${count === 1 ? "tensor" : "tensors"} ${pair}`);
 }

@@ -44,6 +44,13 @@ export function modelEntries(spec: ModelSpec, { name, fileType }: ModelFacts): G
   ];
 }
 
+/** What llama.cpp does not heed in these keys. */
+export function modelWarnings({ rope }: ModelSpec): string[] {
+  const { type, betaFast = 32, betaSlow = 1 } = rope;
+  if (type !== "yarn" || (betaFast === 32 && betaSlow === 1)) return [];
+  return [`yarn's beta_fast ${betaFast} and beta_slow ${betaSlow} are written, but llama.cpp takes 32 and 1`];
+}
+
 /** [rotaryDim / 2], or null when the file needs none. */
 export function ropeFactors(rope: RopeSpec): Float32Array | null {
   return rope.type === "llama3" ? Float32Array.from(llama3Factors(rope)) : null;

@@ -3,6 +3,7 @@
 import { dirname } from "node:path";
 import type { GgufEntry, ScalarTypeName } from "../../checkpoint/gguf-types.js";
 import type { Checkpoint, GgufValue } from "../../checkpoint/types.js";
+import { tokenTypes } from "../../tokenizer/gguf-tokens.js";
 import { tokenizerToGguf } from "../../tokenizer/index.js";
 
 export async function tokenizerEntries(
@@ -29,9 +30,15 @@ export async function tokenizerEntries(
   ];
 }
 
-/** Whether a GGUF file of this checkpoint can turn text into ids. */
-export function hasTokenizer({ tokenizerFiles: { gguf, tokenizerJson } }: Checkpoint): boolean {
-  return tokenizerJson !== undefined || (gguf?.["tokenizer.ggml.model"] ?? "none") !== "none";
+/** What llama.cpp cannot do with these keys. */
+export function tokenizerWarnings(entries: readonly GgufEntry[]): string[] {
+  const find = (name: string): GgufEntry | undefined => entries.find(({ key }) => key === `tokenizer.ggml.${name}`);
+  const [model, types] = [find("model"), find("token_type")];
+  const kind = model?.type === "string" ? model.value : "none";
+  if (kind === "none") return ["the model has no tokenizer: the file takes and gives ids only"];
+  const hasBytes = types?.type !== "array" || types.values.includes(tokenTypes.byte);
+  if (kind !== "llama" || hasBytes) return [];
+  return ["the vocabulary has no tokens for bytes: llama.cpp stops at characters that it does not hold"];
 }
 
 /** Types of arrays that their values do not show. */

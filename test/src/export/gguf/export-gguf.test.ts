@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { openCheckpoint, readTensor, type Checkpoint } from "../../../../src/checkpoint/index.js";
 import { readGgufHeader } from "../../../../src/checkpoint/gguf.js";
 import { exportGguf } from "../../../../src/export/gguf/index.js";
+import { tokenizerFilesFromGguf } from "../../../../src/tokenizer/index.js";
+import { tinySentencePiece } from "../../tokenizer/tiny-tokenizer.js";
 import { llama3Factors } from "../../../../src/model/rope.js";
 import { coded, safetensorsBytes, tinyConfig, tinyTensors, writeTinyDirectory } from "../../../model-files.js";
 import { temporaryDirectory } from "../../../temporary.js";
@@ -178,6 +180,23 @@ it("never replaces a file, and says where it cannot write", async () => {
   expect(readFileSync(mine, "utf8")).toBe("mine");
   await expect(exportGguf(checkpoint, join(mine, "x.gguf"))).rejects.toThrow(coded("ERR_FILE_WRITE", mine));
   await expect(exportGguf(checkpoint, "")).rejects.toThrow(coded("ERR_ARGUMENT", "output file"));
+});
+
+it("says what readers will not be able to do", async () => {
+  const directory = writeTinyDirectory(fresh(), { ...tinyConfig, vocab_size: 267 });
+  const rope = { rope_type: "yarn", factor: 4, original_max_position_embeddings: 32, beta_fast: 16 };
+  await using yarn = await openCheckpoint(writeTinyDirectory(fresh(), { ...tinyConfig, rope_scaling: rope }));
+  expect((await exportGguf(yarn, fresh(".gguf"))).warnings[0]).toContain("beta_fast 16");
+  const warningsOf = async (): Promise<string[]> => {
+    await using checkpoint = await openCheckpoint(directory);
+    return (await exportGguf(checkpoint, fresh(".gguf"))).warnings;
+  };
+  expect(await warningsOf()).toEqual([expect.stringContaining("no tokenizer")]);
+  const { tokenizerJson } = tokenizerFilesFromGguf(tinySentencePiece());
+  writeFileSync(join(directory, "tokenizer.json"), JSON.stringify(tokenizerJson));
+  expect(await warningsOf()).toEqual([]);
+  writeFileSync(join(directory, "tokenizer.json"), JSON.stringify(tokenizerJson).replaceAll("<0x", "<1x"));
+  expect(await warningsOf()).toEqual([expect.stringContaining("bytes")]);
 });
 
 it("reports progress up to all of it", async () => {
