@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { writeDirectoryAtomically } from "../../../src/files/atomic-directory.js";
+import { writeDirectoryAtomically, writeFileAtomically } from "../../../src/files/atomic-directory.js";
 import { coded } from "../../model-files.js";
 import { temporaryDirectory } from "../../temporary.js";
 
@@ -87,5 +87,32 @@ describe("writeDirectoryAtomically", () => {
     const root = temporaryDirectory();
     writeFileSync(join(root, "file"), "");
     await expect(writeDirectoryAtomically(join(root, "file/x/out"), fill)).rejects.toThrow(coded("ERR_FILE_WRITE"));
+  });
+});
+
+describe("writeFileAtomically", () => {
+  it("puts the file in place, whole or not at all, and replaces nothing", async () => {
+    const root = temporaryDirectory();
+    const target = join(root, "x/model.gguf");
+    const failing = async (staging: string): Promise<void> => {
+      await writeFile(staging, "half");
+      throw Object.assign(new Error("ENOSPC: write"), { code: "ENOSPC", syscall: "write" });
+    };
+    await expect(writeFileAtomically(target, failing)).rejects.toThrow(coded("ERR_DISK_FULL", "model.gguf"));
+    expect(readdirSync(join(root, "x"))).toEqual([]);
+    await writeFileAtomically(target, (staging) => writeFile(staging, "whole"));
+    await expect(writeFileAtomically(target, failing)).rejects.toThrow(coded("ERR_OUTPUT_EXISTS", "model.gguf"));
+    expect(readFileSync(target, "utf8")).toBe("whole");
+    await expect(writeFileAtomically("", failing)).rejects.toThrow(coded("ERR_ARGUMENT", "output file"));
+  });
+
+  it("removes what a killed process left long ago", async () => {
+    const root = temporaryDirectory();
+    const { pid: gone } = spawnSync(process.execPath, ["-e", ""]);
+    const [old, fresh] = [".out.espalier-" + gone + "-01234567", ".out.espalier-" + gone + "-89abcdef"];
+    for (const name of [old, fresh]) writeFileSync(join(root, name), "half");
+    utimesSync(join(root, old), new Date(0), new Date(0));
+    await writeFileAtomically(join(root, "out"), (staging) => writeFile(staging, "whole"));
+    expect(readdirSync(root).sort()).toEqual([fresh, "out"].sort());
   });
 });
