@@ -2,7 +2,7 @@
  * Options -> the list of cells to measure, checked against the engines before anything is loaded.
  */
 import { readEngineManifest } from "../engine/index.js";
-import { kvBytesPerToken, kvDtypeOf, type KvDtype } from "../engine/kv-cache.js";
+import { isKvDtype, kvBytesPerToken, kvDtypeOf, kvDtypes, type KvDtype } from "../engine/kv-cache.js";
 import { EspalierError } from "../errors.js";
 import { availableBytes, largestBatch, pagedTokens } from "./memory.js";
 import type { BenchOptions } from "./types.js";
@@ -36,13 +36,18 @@ export function resolveBenchOptions(options: BenchOptions): ResolvedOptions {
     batch: batches(options.batch ?? [1]),
     repeats: wholeNumber("repeats", options.repeats ?? 5, 1),
     warmup: wholeNumber("warmup", options.warmup ?? 1, 0),
-    kvDtype: options.kvDtype,
+    kvDtype: dtype(options.kvDtype),
     maxAttempts: wholeNumber("maxAttempts", options.maxAttempts ?? 3, 1),
     maxBatch: wholeNumber("maxBatch", options.maxBatch ?? 64, 1),
     seed: wholeNumber("seed", options.seed ?? 1, 0),
     ceilingSeconds: positive("ceilingSeconds", options.ceilingSeconds ?? 0.5),
     ceilingBufferMB: wholeNumber("ceilingBufferMB", options.ceilingBufferMB ?? 1024, 1),
   };
+}
+
+function dtype(value: KvDtype | undefined): KvDtype | undefined {
+  if (value === undefined || isKvDtype(value)) return value;
+  throw new EspalierError("ERR_ARGUMENT", `kvDtype: expected ${kvDtypes.join(", ")}, found ${String(value)}`);
 }
 
 function wholeNumber(name: string, value: number, least: number): number {

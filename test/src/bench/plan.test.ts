@@ -51,6 +51,7 @@ describe("resolveBenchOptions", () => {
       { warmup: -1 },
       { maxAttempts: 0 },
       { maxBatch: 0 },
+      { kvDtype: "i4" as "f32" },
       { seed: -1 },
       { ceilingSeconds: 0 },
       { ceilingBufferMB: 0 },
