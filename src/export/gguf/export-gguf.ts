@@ -113,13 +113,17 @@ function plan(
   const factors = ropeFactors(spec.rope);
   if (factors === null) return planned;
   const bytes = new Uint8Array(factors.buffer, factors.byteOffset, factors.byteLength);
-  const pieces = (): AsyncIterable<Uint8Array> => Readable.from([bytes]);
+  const given = checkpoint.format === "gguf" ? tensors.get(ROPE_FACTORS) : undefined; // kept to the bit
+  const pieces = (): AsyncIterable<Uint8Array> =>
+    given === undefined
+      ? Readable.from([bytes])
+      : piecesOf(given, { name: ROPE_FACTORS, ggufPermuteHeads: 0 }, "f32", signal);
   return [{ name: ROPE_FACTORS, shape: [factors.length], type: "f32", pieces }, ...planned];
 }
 
 async function* piecesOf(
   source: CheckpointTensor | undefined,
-  { name, ggufPermuteHeads }: ExpectedTensor,
+  { name, ggufPermuteHeads }: Pick<ExpectedTensor, "name" | "ggufPermuteHeads">,
   type: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {

@@ -48,6 +48,10 @@ describe("what our reader gives back of an f32 file", () => {
     expect(copy.spec).toEqual(checkpoint.spec);
     const factors = await readTensor(copy.tensors.get("rope_freqs.weight")!);
     expect(factors).toEqual(Float32Array.from(llama3Factors(checkpoint.spec.rope)));
+    const again = fresh(".gguf");
+    await exportGguf(copy, again, { type: "f16" });
+    await using second = await openCheckpoint(again);
+    expect(await readTensor(second.tensors.get("rope_freqs.weight")!)).toEqual(factors);
   });
 
   it("keeps yarn's attention factor, however the config spells it", async () => {
