@@ -13,8 +13,8 @@
 namespace espalier::testing {
 namespace {
 
-// { isa, threads, format, m, n, k, matrices, repeats, sweeps?, ceiling? } -> { seconds, ceiling }, one of each per
-// repeat; a repeat is one product, or with sweeps one pass over all the matrices.
+// { isa, threads, format, m, n, k, matrices, repeats, sweeps?, ceiling? } -> { seconds, ceiling, bytes }: one of each
+// per repeat, which is one product, or with sweeps one pass over all the matrices; bytes of a packed matrix.
 Napi::Value test_time_matmul(const Napi::CallbackInfo& info) {
   const Napi::Object options = info[0].As<Napi::Object>();
   const Napi::Env env = info.Env();
@@ -41,11 +41,13 @@ Napi::Value test_time_matmul(const Napi::CallbackInfo& info) {
   };
   const bool sweeps = bool_of(options, "sweeps");
   const std::string ceiling = options.Has("ceiling") ? string_of(options, "ceiling") : "";
-  return timed(env, context, ceiling, int_of(options, "repeats", 1), [&](int64_t repeat) {
+  Napi::Object result = timed(env, context, ceiling, int_of(options, "repeats", 1), [&](int64_t repeat) {
     if (!sweeps) return one(repeat);
     for (size_t i = 0; i < matrices.size(); ++i) ESP_RETURN_IF_ERROR(one(static_cast<int64_t>(i)));
     return Status::ok();
   });
+  result["bytes"] = static_cast<double>(bytes);
+  return result;
 }
 ESP_TEST_EXPORT(time_matmul);
 
