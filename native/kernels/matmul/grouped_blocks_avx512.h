@@ -61,12 +61,12 @@ struct Int8Values {
   static constexpr int kBits = 8;
   static constexpr bool kZeros = kHasZeros;
   static void unpack32(const char* codes, __m512 scale, __m512 zero, float* out) {
-    const __m512i flip = _mm512_set1_epi8(static_cast<char>(0x80));
     for (int step = 0; step < 8; ++step) {
-      const __m512i words = _mm512_xor_si512(_mm512_loadu_si512(codes + step * 64), flip);
+      const __m512i words = _mm512_loadu_si512(codes + step * 64);
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        __m512 value = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(words, 24 - 8 * i), 24));
+        const __m512i byte = _mm512_and_si512(_mm512_srli_epi32(words, 8 * i), _mm512_set1_epi32(255));
+        __m512 value = _mm512_cvtepi32_ps(_mm512_sub_epi32(byte, _mm512_set1_epi32(128)));
         if (kZeros) value = _mm512_sub_ps(value, zero);
         _mm512_store_ps(out + (step * 4 + i) * kPanel, _mm512_mul_ps(value, scale));
       }
