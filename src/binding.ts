@@ -49,7 +49,7 @@ export interface SourceType {
   name: string;
   blockElements: number;
   blockBytes: number;
-  /** `quantizeTensor` makes it. */
+  /** `encodeBlocks` makes it. */
   writable: boolean;
 }
 
@@ -236,7 +236,7 @@ export interface NativeBinding {
    * whose rotary halves are interleaved, the inverse of TensorSource's permuteHeads. Blocks already of that type are
    * copied. ERR_WEIGHT_VALUE for NaN, infinity and what the type cannot hold.
    */
-  quantizeTensor(
+  encodeBlocks(
     file: MappedFile,
     source: TensorSource,
     rows: { type: string; rowBegin?: number; rowCount?: number; interleaveHeads?: number },

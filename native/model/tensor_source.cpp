@@ -70,6 +70,7 @@ Status shape_error(const MappedFile& file, const std::string& what) {
 }  // namespace
 
 Status check_tensor_source(const MappedFile& file, const TensorSource& source) {
+  if (source.quantized != nullptr) return check_quantized_source(*source.quantized);
   const SourceTypeInfo* info = source_type_info(source.type);
   if (info == nullptr)
     return Status("ERR_GGUF_TYPE",
@@ -99,6 +100,7 @@ Status read_tensor_f32(const MappedFile& file, const TensorSource& source, int64
                               static_cast<long long>(row_begin) + static_cast<long long>(row_count),
                               static_cast<long long>(source.rows)));
   if (row_count == 0 || source.cols == 0) return Status::ok();
+  if (source.quantized != nullptr) return read_quantized_f32(*source.quantized, row_begin, row_count, out);
   BlockReader reader(file, source);
   if (source.permute_heads == 0) return reader.read(row_begin * source.cols, row_count * source.cols, out);
   if (source.rows == 1) {

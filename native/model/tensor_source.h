@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
+#include <memory>
 
 #include "core/dtype.h"
 #include "core/mapped_file.h"
 #include "core/status.h"
 #include "quant/ggml_blocks.h"
+#include "quant/layouts/layout.h"
 
 namespace espalier {
 
@@ -19,6 +21,8 @@ struct TensorSource {
   // 0: as stored. Otherwise the heads of a q_proj (or kv heads of a k_proj) that a GGUF file of the llama family keeps
   // with each head's two rotary halves interleaved; reading puts the rows (a bias: the elements) back in order.
   int32_t permute_heads;
+  // Codes and scales in tensors of their own: then offset, size and type say nothing.
+  std::shared_ptr<const QuantizedSource> quantized = nullptr;
 };
 
 // Sizes agree with the shape and lie inside the file. ERR_FILE_TRUNCATED, ERR_SHAPE.

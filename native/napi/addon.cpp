@@ -7,12 +7,14 @@
 #include "napi/calibrator.h"
 #include "napi/ceilings.h"
 #include "napi/communicator.h"
+#include "napi/encode_blocks.h"
 #include "napi/engine.h"
 #include "napi/families.h"
 #include "napi/guard.h"
 #include "napi/mapped_file.h"
 #include "napi/pack_tensor.h"
 #include "napi/quantize_tensor.h"
+#include "napi/quantized_source.h"
 #include "napi/testing/registry.h"
 #include "napi/top_logits.h"
 #include "napi/trainer.h"
@@ -52,8 +54,10 @@ Napi::Value js_set_isa(const Napi::CallbackInfo& info) {
 Napi::Value js_read_tensor(const Napi::CallbackInfo& info) { return guarded(info, read_tensor_for_js); }
 
 Napi::Value js_pack_tensor(const Napi::CallbackInfo& info) { return guarded(info, pack_tensor_for_js); }
-
 Napi::Value js_quantize_tensor(const Napi::CallbackInfo& info) { return guarded(info, quantize_tensor_for_js); }
+Napi::Value js_check_quantized(const Napi::CallbackInfo& info) { return guarded(info, check_quantized_for_js); }
+
+Napi::Value js_encode_blocks(const Napi::CallbackInfo& info) { return guarded(info, encode_blocks_for_js); }
 
 Napi::Value js_top_logits(const Napi::CallbackInfo& info) { return guarded(info, top_logits_for_js); }
 
@@ -71,8 +75,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("sourceTypes", Napi::Function::New(env, source_types_for_js));
   exports.Set("readTensor", Napi::Function::New(env, js_read_tensor));
   exports.Set("packTensor", Napi::Function::New(env, js_pack_tensor));
-  exports.Set("quantizeTensor", Napi::Function::New(env, js_quantize_tensor));
+  exports.Set("encodeBlocks", Napi::Function::New(env, js_encode_blocks));
   exports.Set("topLogits", Napi::Function::New(env, js_top_logits));
+  exports.Set("quantizeTensor", Napi::Function::New(env, js_quantize_tensor));
+  exports.Set("numberFormats", Napi::Function::New(env, number_formats_for_js));
+  exports.Set("quantLayouts", Napi::Function::New(env, quant_layouts_for_js));
+  exports.Set("checkQuantized", Napi::Function::New(env, js_check_quantized));
   exports.Set("weightFormats", Napi::Function::New(env, weight_formats_for_js));
   NativeCalibrator::define(env, exports);
   NativeEngine::define(env, exports);

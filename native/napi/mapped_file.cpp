@@ -5,6 +5,7 @@
 #include <string>
 
 #include "napi/guard.h"
+#include "napi/quantized_source.h"
 
 namespace espalier {
 namespace {
@@ -122,6 +123,12 @@ std::shared_ptr<const MappedFile> mapped_file_of(const Napi::Value& value) {
 }
 
 TensorSource tensor_source_of(const Napi::Object& options) {
+  if (options.Get("quantized").IsObject()) {
+    TensorSource source{0, 0, SourceType::kF32, 0, 0, 0, quantized_source_of(options.Get("quantized"))};
+    source.rows = source.quantized->rows;
+    source.cols = source.quantized->cols;
+    return source;
+  }
   const Napi::Value type = options.Get("type");
   const std::string name = type.IsString() ? type.As<Napi::String>().Utf8Value() : "";
   const SourceTypeInfo* info = source_type_by_name(name);
@@ -136,7 +143,8 @@ TensorSource tensor_source_of(const Napi::Object& options) {
           info->type,
           static_cast<int64_t>(whole_number(options, "rows")),
           static_cast<int64_t>(whole_number(options, "cols")),
-          static_cast<int32_t>(heads)};
+          static_cast<int32_t>(heads),
+          nullptr};
 }
 
 Napi::Value source_types_for_js(const Napi::CallbackInfo& info) {

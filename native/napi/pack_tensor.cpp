@@ -51,6 +51,8 @@ struct Transform {
   bool rotate_columns = false, rotate_rows = false;
   bool fills = false;
   float fill = 0;
+
+  bool changes() const { return scale_file != nullptr || rotate_columns || rotate_rows || fills; }
 };
 
 Transform transform_of(const Napi::Value& value) {
@@ -156,6 +158,9 @@ class PackWorker : public Napi::AsyncWorker {
   Status pack() {
     const int64_t rows = source_.rows, cols = source_.cols;
     ESP_RETURN_IF_ERROR(check_tensor_source(*file_, source_));
+    if (source_.quantized != nullptr && format_ != nullptr && format_->pack_quantized != nullptr &&
+        !transform_.changes())
+      return pack_codes();
     AlignedBuffer plain;
     const size_t plain_bytes = static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float);
     ESP_RETURN_IF_ERROR(plain.reserve(plain_bytes));
@@ -172,6 +177,15 @@ class PackWorker : public Napi::AsyncWorker {
     return format_->pack(plain.as<float>(), rows, cols, packed_.as<void>(), &offline_pool());
   }
 
+  // Codes and scales as they are stored.
+  Status pack_codes() {
+    QuantizedMatrix matrix;
+    ESP_RETURN_IF_ERROR(read_quantized(*source_.quantized, &matrix));
+    bytes_ = format_->packed_bytes(matrix.rows, matrix.cols);
+    ESP_RETURN_IF_ERROR(packed_.reserve(bytes_));
+    return format_->pack_quantized(matrix, packed_.as<void>(), &offline_pool());
+  }
+
   Napi::Promise::Deferred deferred_;
   std::shared_ptr<const MappedFile> file_;
   TensorSource source_;
@@ -183,6 +197,11 @@ class PackWorker : public Napi::AsyncWorker {
 };
 
 }  // namespace
+
+ThreadPool& offline_pool() {
+  static ThreadPool pool;
+  return pool;
+}
 
 Napi::Value pack_tensor_for_js(const Napi::CallbackInfo& info) {
   const std::string id = info[2].ToString().Utf8Value();

@@ -1,11 +1,15 @@
-// binding.quantizeTensor: rows of a checkpoint's tensor in a GGUF type, off the event loop.
+// binding.quantizeTensor and the list of number formats.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <napi.h>
 
 namespace espalier {
 
-// quantizeTensor(mapped, source, { type, rowBegin?, rowCount?, interleaveHeads? }): Promise<Uint8Array>
+// (file, source, { format, layout | dense, symmetric, group, blockRows, blockCols, method, percentile, scaleType,
+//   sourceDtype, nested }) -> Promise<{ parts: [{ suffix, type, shape, data }], squaredError, squaredSum, largestError
+//   }>
 Napi::Value quantize_tensor_for_js(const Napi::CallbackInfo& info);
+// [{ id, type, bits, asymmetric, group, groupsFixed }]
+Napi::Value number_formats_for_js(const Napi::CallbackInfo& info);
 
 }  // namespace espalier

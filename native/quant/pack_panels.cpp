@@ -50,6 +50,7 @@ Status check_fits(const char* format, const QuantizedMatrix& matrix, CodeType ty
   if (!zeros)
     for (const float zero : matrix.zeros)
       if (zero != 0) return refuse("it has no zero points, the weight has");
+  if (!matrix.column_groups.empty()) return refuse("its columns must be grouped in order (the weight has act-order)");
   const ScaleGrid& grid = matrix.grid;
   const bool whole_rows = grid.across_rows ? grid.col_span == matrix.cols : grid.col_span >= matrix.cols;
   const bool divides = group > 0 && grid.col_span % group == 0 && (!grid.across_rows || matrix.cols % group == 0);

@@ -32,7 +32,8 @@ void dequantize_rows(const QuantizedMatrix& matrix, int64_t row_begin, int64_t c
       const size_t index = matrix.scale_index(row, col);
       const int64_t offset =
           matrix.grid.across_rows ? (row * matrix.cols + col) % matrix.grid.col_span : col % matrix.grid.col_span;
-      const int64_t end = std::min(matrix.cols, col + matrix.grid.col_span - offset);
+      const int64_t run = matrix.column_groups.empty() ? matrix.grid.col_span - offset : 1;
+      const int64_t end = std::min(matrix.cols, col + run);
       const float scale = matrix.scales[index], zero = matrix.zero(index);
       for (; col < end; ++col) *out++ = (values[codes[col] & mask] - zero) * scale;
     }
@@ -48,6 +49,12 @@ Status check_quantized(const QuantizedMatrix& matrix) {
   if (matrix.scales.size() != static_cast<size_t>(scales)) return size_error("scales", matrix.scales.size(), scales);
   if (!matrix.zeros.empty() && matrix.zeros.size() != matrix.scales.size())
     return size_error("zero points", matrix.zeros.size(), scales);
+  if (!matrix.column_groups.empty() && matrix.column_groups.size() != static_cast<size_t>(matrix.cols))
+    return size_error("column groups", matrix.column_groups.size(), matrix.cols);
+  for (const int32_t group : matrix.column_groups)
+    if (group < 0 || group >= matrix.scale_cols())
+      return Status("ERR_QUANT_SCALE", format_text("column group %d; expected 0 to %lld", group,
+                                                   static_cast<long long>(matrix.scale_cols() - 1)));
   for (size_t i = 0; i < matrix.scales.size(); ++i)
     if (!(matrix.scales[i] >= 0 && std::isfinite(matrix.scales[i])))
       return Status("ERR_QUANT_SCALE", format_text("scale %zu is %g; expected a finite value, not below 0", i,

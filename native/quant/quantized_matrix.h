@@ -27,13 +27,16 @@ struct QuantizedMatrix {
   std::vector<uint8_t> codes;  // [rows, cols], see CodeType
   std::vector<float> scales;   // [scale_rows, scale_cols]
   std::vector<float> zeros;    // the same, in units of codes; empty: all 0
-  float global_scale = 1.0f;   // nvfp4: what the stored scales were multiplied with; `scales` are without it
+  // GPTQ with act-order: the group of every column [cols]; empty: col / col_span.
+  std::vector<int32_t> column_groups;
+  float global_scale = 1.0f;  // nvfp4: what the stored scales were multiplied with; `scales` are without it
 
   int64_t scale_rows() const;
   int64_t scale_cols() const;
   size_t scale_index(int64_t row, int64_t col) const {
     if (grid.across_rows) return static_cast<size_t>((row * cols + col) / grid.col_span);
-    return static_cast<size_t>(row / grid.row_span * scale_cols() + col / grid.col_span);
+    const int64_t group = column_groups.empty() ? col / grid.col_span : column_groups[static_cast<size_t>(col)];
+    return static_cast<size_t>(row / grid.row_span * scale_cols() + group);
   }
   float zero(size_t index) const { return zeros.empty() ? 0.0f : zeros[index]; }
 };

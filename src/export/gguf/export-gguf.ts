@@ -137,7 +137,7 @@ async function* piecesOf(
     throwIfAborted(signal);
     const rowCount = Math.min(step, source.rows - rowBegin);
     try {
-      yield await binding.quantizeTensor(source.mapped, place, { type, rowBegin, rowCount, interleaveHeads });
+      yield await binding.encodeBlocks(source.mapped, place, { type, rowBegin, rowCount, interleaveHeads });
     } catch (error) {
       const known = toEspalierError(error);
       if (!(known instanceof EspalierError)) throw known;

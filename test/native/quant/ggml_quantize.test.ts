@@ -41,7 +41,7 @@ async function quantize(
   const file = new binding.MappedFile(path);
   try {
     const source = { offset: 0, sizeBytes: stored.length, type: from, rows, cols, permuteHeads: 0 };
-    return Buffer.from(await binding.quantizeTensor(file, source, { type, ...more }));
+    return Buffer.from(await binding.encodeBlocks(file, source, { type, ...more }));
   } finally {
     file.close();
   }
