@@ -42,6 +42,89 @@ export interface TensorSource {
   cols: number;
   /** Heads whose interleaved rotary halves reading puts back in order; 0: as stored. */
   permuteHeads: number;
+  /** Codes and scales in tensors of their own; then offset, sizeBytes and type only describe. */
+  quantized?: QuantizedSource;
+}
+
+/** A stored tensor that is part of a quantized weight. */
+export interface StoredPart {
+  file: MappedFile;
+  offset: number;
+  sizeBytes: number;
+  /** As safetensors spells it: "I32". */
+  type: string;
+  shape: number[];
+}
+
+/** A weight [rows, cols] kept as codes and scales, see native/quant/layouts/layout.h. */
+export interface QuantizedSource {
+  /** A row of `quantLayouts()`. */
+  layout: string;
+  /** Codes: "int8", "int4", "fp8_e4m3", "nf4", ... */
+  type: string;
+  rows: number;
+  cols: number;
+  /** Rows and columns that share a scale; `acrossRows`: runs of colSpan elements of the flattened weight. */
+  rowSpan: number;
+  colSpan: number;
+  acrossRows: boolean;
+  /** There are zero points. */
+  zeros: boolean;
+  /** What stored zero points lack (GPTQ). */
+  zeroOffset?: number;
+  /** bitsandbytes, when its absmax is quantized as well. */
+  nestedOffset?: number;
+  /** By suffix: "weight_scale". */
+  parts: Record<string, StoredPart>;
+}
+
+/** How files keep quantized weights. */
+export interface QuantLayout {
+  id: string;
+  parts: { suffix: string; types: string; required: boolean }[];
+  /** Only read, or written as well. */
+  written: boolean;
+}
+
+/** How weights become codes and scales, see native/quant/number_format.h. */
+export interface NumberFormat {
+  id: string;
+  /** Codes. */
+  type: string;
+  bits: number;
+  /** May have zero points. */
+  asymmetric: boolean;
+  /** Columns that share a scale unless told otherwise; 0: the whole row. */
+  group: number;
+  groupsFixed: boolean;
+}
+
+export interface QuantizeTensorOptions {
+  /** A row of `numberFormats()`. */
+  format: string;
+  /** A row of `quantLayouts()`, or "dense": rounded weights in `sourceDtype` again. */
+  layout: string;
+  symmetric?: boolean;
+  /** Columns; 0: whole rows. */
+  group?: number;
+  /** Blocks that share a scale instead of groups; blockRows -1: the whole tensor. */
+  blockRows?: number;
+  blockCols?: number;
+  method?: "max" | "percentile" | "mse" | "hqq";
+  percentile?: number;
+  /** What scales are stored in. */
+  scaleType?: "f32" | "f16" | "bf16";
+  sourceDtype?: "f32" | "f16" | "bf16";
+  /** bitsandbytes: quantize absmax as well. */
+  nested?: boolean;
+}
+
+export interface QuantizedTensor {
+  parts: { suffix: string; type: string; shape: number[]; data: Uint8Array }[];
+  /** Σ (w - ŵ)², Σ w² and max |w - ŵ|. */
+  squaredError: number;
+  squaredSum: number;
+  largestError: number;
 }
 
 /** An element type tensors are read from; `blockElements` divides the columns. */
@@ -205,6 +288,12 @@ export interface NativeBinding {
   weightFormats(): WeightFormat[];
   /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */
   packTensor(file: MappedFile, source: TensorSource, format: string, transform?: PackTransform): Promise<Uint8Array>;
+  /** Reads a tensor and quantizes it, off the event loop. ERR_QUANT_GROUP_SIZE, ERR_WEIGHT_VALUE, ERR_WEIGHT_FORMAT. */
+  quantizeTensor(file: MappedFile, source: TensorSource, options: QuantizeTensorOptions): Promise<QuantizedTensor>;
+  numberFormats(): NumberFormat[];
+  quantLayouts(): QuantLayout[];
+  /** Parts are there, with the types and shapes they must have. ERR_QUANT_PARTS, ERR_FILE_TRUNCATED. */
+  checkQuantized(source: QuantizedSource): void;
   /**
    * Measures the ceilings at an ISA level and thread count (defaults: those engines use) for about `seconds` (1),
    * off the event loop. Reads 2 GiB (or a quarter of the free memory) unless `bufferBytes` says otherwise.

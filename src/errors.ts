@@ -302,9 +302,17 @@ export const errorTable = {
     meaning: "Quantization cost more quality than allowed.",
     hint: "Keep the layers that hurt in a wider format: --override PATTERN=f16.",
   },
+  ERR_QUANT_CONFIG: {
+    meaning: "A model's quantization_config names a method, a format or an option that is not read.",
+    hint: "Read are compressed-tensors, bitsandbytes (4 bits), gptq and awq. Take the unquantized model, or a newer version.",
+  },
   ERR_QUANT_GROUP_SIZE: {
     meaning: "A quantization group or block has a size that the format or the tensor's shape does not allow.",
     hint: "The message names the sizes that work.",
+  },
+  ERR_QUANT_PARTS: {
+    meaning: "A tensor of a quantized weight (its codes, scales or zero points) is missing, misshapen or one too many.",
+    hint: "The files and config.json's quantization_config disagree: get the model again.",
   },
   ERR_QUANT_SCALE: {
     meaning: "A quantized weight's scale or zero point cannot be used.",

@@ -28,6 +28,15 @@ export {
   type CompressProgress,
   type CompressResult,
 } from "./recipe/index.js";
+export {
+  quantize,
+  schemes,
+  type QuantizedWeightReport,
+  type QuantizeHooks,
+  type QuantizeOptions,
+  type QuantizeResult,
+  type Scheme,
+} from "./quantize/index.js";
 export { diagnose, type Diagnosis } from "./doctor.js";
 export {
   buildEngine,

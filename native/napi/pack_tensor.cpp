@@ -198,11 +198,6 @@ class PackWorker : public Napi::AsyncWorker {
 
 }  // namespace
 
-ThreadPool& offline_pool() {
-  static ThreadPool pool;
-  return pool;
-}
-
 Napi::Value pack_tensor_for_js(const Napi::CallbackInfo& info) {
   const std::string id = info[2].ToString().Utf8Value();
   const WeightFormat* format = id == "vector" ? nullptr : format_of(info.Env(), id);

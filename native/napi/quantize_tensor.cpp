@@ -79,6 +79,7 @@ Job job_of(const Napi::Value& value) {
   job.options.integer_zeros = job.layout != nullptr;
   job.write.nested = args.boolean("nested", false);
   set_scale_type(args.string("scaleType", "f32"), &job);
+  if (job.format->own_scale == ScaleType::kE8M0) job.write.scale_type = StoredType::kU8;
   set_source_dtype(args.string("sourceDtype", "f32"), &job);
   return job;
 }

@@ -12,6 +12,7 @@ export {
 export { inspectModel, type ModelSummary } from "./inspect.js";
 export { fingerprintOf } from "./fingerprint.js";
 export { readTensor, readTensorAs, readableTypes, type RowRange } from "./read.js";
+export type { Activations } from "./quantized/index.js";
 export type {
   Checkpoint,
   CheckpointFile,

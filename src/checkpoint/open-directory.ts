@@ -11,6 +11,7 @@ import { specFromConfig } from "../model/hf-config.js";
 import { readSafetensorsHeader, type SafetensorsHeader } from "./safetensors.js";
 import { readJsonFile, readJsonObject, readTextFile } from "./strict-json.js";
 import { aliasTiedTensors, assemble, sourceShape, type OpenFiles } from "./assemble.js";
+import { collectQuantized, quantizedModelOf } from "./quantized/index.js";
 import type { Checkpoint, CheckpointTensor, TokenizerFiles } from "./types.js";
 
 const CONFIG = "config.json";
@@ -80,7 +81,8 @@ async function openFiles(path: string, directory: string, shards: Shards, files:
   const config = await readJsonObject(configPath);
   const tokenizerFiles = await readTokenizerFiles(directory);
   const spec = specFromConfig(config, configPath, tokenizerFiles.generationConfig);
-  const tensors = new Map<string, CheckpointTensor>();
+  const model = quantizedModelOf(config, configPath);
+  const stored = new Map<string, CheckpointTensor>();
   for (const [name, expected] of shards) {
     const file = join(directory, name);
     const header = await readSafetensorsHeader(file);
@@ -88,8 +90,9 @@ async function openFiles(path: string, directory: string, shards: Shards, files:
     const missing = expected?.values().next().value;
     if (missing !== undefined)
       throw indexError(join(directory, INDEX), `"${missing}" should be in ${name}, which does not have it`);
-    addTensors(tensors, file, header, files);
+    addTensors(stored, file, header, files);
   }
+  const tensors = model === null ? stored : await collectQuantized(stored, spec, model);
   aliasTiedTensors(tensors, spec);
   return assemble({ format: "safetensors", path, spec, config, tensors, tokenizerFiles }, files);
 }

@@ -46,7 +46,7 @@ export async function readTensorAs(
 
 /** ERR_GGUF_TYPE or ERR_TENSOR_DTYPE when the stored type cannot be read. */
 export function checkReadable(tensor: CheckpointTensor): void {
-  if (readableTypes().includes(tensor.type)) return;
+  if (tensor.quantized !== undefined || readableTypes().includes(tensor.type)) return;
   const code = tensor.file.endsWith(".safetensors") ? "ERR_TENSOR_DTYPE" : "ERR_GGUF_TYPE";
   throw new EspalierError(
     code,

@@ -3,6 +3,7 @@
  */
 import type { MappedFile, TensorSource } from "../binding.js";
 import type { ModelSpec } from "../model/spec.js";
+import type { Activations } from "./quantized/index.js";
 
 export type CheckpointFormat = "safetensors" | "gguf";
 
@@ -16,6 +17,8 @@ export interface CheckpointTensor extends TensorSource {
   mapped: MappedFile;
   /** As in Hugging Face: [rows, cols], or [n]. */
   shape: number[];
+  /** Of a quantized weight: what its layer's inputs are rounded to; null: nothing. */
+  activations?: Activations | null;
 }
 
 /** One value of GGUF metadata; 64-bit integers beyond 2^53 are bigint. */

@@ -112,7 +112,7 @@ export async function exportHuggingFace(
   return { path: target, files: files.sort(), weightBytes };
 }
 
-/** Everything of a Hugging Face directory but the weights, into a directory that is there. */
+/** Everything of a Hugging Face directory but the weights, into a directory that is there; `config` wins over its config.json. */
 export async function writeModelFiles(
   checkpoint: Checkpoint,
   directory: string,
@@ -184,8 +184,9 @@ async function lineageOf(
   };
 }
 
-/** transformers 4 wants these written as floats: 4.0, not 4. */
-const FLOAT_KEYS = /^(\s*"(?:rope_theta|\w*factor|beta_\w+|mscale\w*|attention_dropout)": -?\d+)(,?)$/gm;
+/** transformers wants these written as floats: 4.0, not 4. */
+const FLOAT_KEYS =
+  /^(\s*"(?:rope_theta|\w*factor|beta_\w+|mscale\w*|attention_dropout|llm_int8_threshold)": -?\d+)(,?)$/gm;
 
 function withFloats(text: string): string {
   return text.replace(FLOAT_KEYS, "$1.0$2");

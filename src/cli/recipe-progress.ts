@@ -61,6 +61,8 @@ function stepShower(context: CommandContext): (progress: StepProgress) => void {
         return search(told.event);
       case "prune":
         return progress.update("writing", told.event.bytesDone, told.event.bytesTotal);
+      case "quantize":
+        return progress.update("quantizing", told.event.done, told.event.total, told.event.tensor);
       case "build":
         return progress.update("building engine", told.event.done, told.event.total);
       case "perplexity":

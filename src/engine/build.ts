@@ -6,7 +6,7 @@ import { open, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { endianness } from "node:os";
 import { binding, type PackTransform } from "../binding.js";
-import { openWhole, type Checkpoint } from "../checkpoint/index.js";
+import { openWhole, type Checkpoint, type CheckpointTensor } from "../checkpoint/index.js";
 import { EspalierError, toEspalierError } from "../errors.js";
 import { throwIfAborted } from "../abort.js";
 import { writeDirectoryAtomically } from "../files/atomic-directory.js";
@@ -16,6 +16,7 @@ import { matchesPattern } from "../model/name-pattern.js";
 import { writeTokenizerFiles } from "../tokenizer/index.js";
 import { version } from "../version.js";
 import { kvCacheOfModel } from "./model-kv-cache.js";
+import { formatOfQuantized } from "./quantized-format.js";
 import { rotationTransform } from "./rotation.js";
 import { ENGINE_VERSION, tensorName, type EngineManifest, type EngineTensor } from "./engine-directory.js";
 
@@ -23,6 +24,7 @@ export interface BuildOptions {
   /**
    * Weight format of all linear layers and the embedding. Default "int8-w8a8", which keeps embedding and head as
    * weight-only "int8": the head is the layer that int8 activations hurt most, and decoding it is bound by memory.
+   * Quantized weights of the model stay as they are; this is then for the others, by default the floats they are.
    */
   weights?: string;
   /** Other formats for tensors whose name matches: pattern (`*` any run of characters) to format; the last match wins. */
@@ -47,6 +49,8 @@ export interface BuildReport {
   seconds: number;
   /** Tensors and packed bytes by format. */
   formats: Record<string, { tensors: number; bytes: number }>;
+  /** Quantized weights that no format holds whole: they were packed as f16. */
+  dequantized: string[];
 }
 
 const ALIGNMENT = 64;
@@ -59,10 +63,16 @@ const WRITE_CHUNK_BYTES = 4 << 20;
  */
 export async function buildEngine(model: string, outDir: string, options: BuildOptions = {}): Promise<BuildReport> {
   const started = performance.now();
-  const format = options.weights ?? "int8-w8a8";
-  checkFormats([format, ...Object.values(options.overrides ?? {})]);
+  checkFormats([
+    ...(options.weights === undefined ? [] : [options.weights]),
+    ...Object.values(options.overrides ?? {}),
+  ]);
   await using checkpoint = await openWhole(model);
-  const rotated = options.rotation ?? format === "int8-w8a8";
+  const quantized = [...checkpoint.tensors.values()].some((tensor) => tensor.quantized !== undefined);
+  const format = options.weights ?? (quantized ? null : "int8-w8a8");
+  if (quantized && options.rotation === true)
+    throw new EspalierError("ERR_ARGUMENT", `rotation: expected none with quantized weights, as ${model} has`);
+  const rotated = !quantized && (options.rotation ?? format === "int8-w8a8");
   const plan = planTensors(checkpoint, format, rotated, options);
   const kvCache = await kvCacheOfModel(checkpoint);
   let manifest: EngineManifest | undefined;
@@ -73,7 +83,9 @@ export async function buildEngine(model: string, outDir: string, options: BuildO
     await writeFile(join(staging, "engine.json"), `${JSON.stringify(manifest, null, 1)}\n`);
   };
   await writeDirectoryAtomically(outDir, fill, { signal: options.signal });
-  return report(outDir, manifest as unknown as EngineManifest, (performance.now() - started) / 1000);
+  const dequantized = plan.filter((planned) => planned.dequantized === true).map(({ tensor }) => tensor.name);
+  const seconds = (performance.now() - started) / 1000;
+  return { ...report(outDir, manifest as unknown as EngineManifest, seconds), dequantized };
 }
 
 function checkFormats(formats: string[]): void {
@@ -87,11 +99,16 @@ interface PlannedTensor {
   tensor: ExpectedTensor;
   format: string;
   transform: PackTransform | undefined;
+  /** Its codes find no place; known for sure once it was packed. */
+  dequantized?: boolean;
 }
+
+/** What quantized weights are packed as when no format holds their codes. */
+const FLOATS = "f16";
 
 function planTensors(
   checkpoint: Checkpoint,
-  weights: string,
+  weights: string | null,
   rotated: boolean,
   options: BuildOptions,
 ): PlannedTensor[] {
@@ -100,11 +117,32 @@ function planTensors(
   for (const pattern of Object.keys(overrides))
     if (!expected.some((tensor) => matchesPattern(pattern, tensorName(tensor)) || matchesPattern(pattern, tensor.name)))
       throw new EspalierError("ERR_ARGUMENT", `overrides: the pattern "${pattern}" matches no tensor of this model`);
-  return expected.map((tensor) => ({
-    tensor,
-    format: formatOf(tensor, weights, overrides),
-    transform: rotated ? rotationTransform(checkpoint, expected, tensor) : undefined,
-  }));
+  return expected.map((tensor) => {
+    const stored = checkpoint.tensors.get(tensor.name);
+    if (stored?.quantized !== undefined) return planQuantized(tensor, stored, overrides);
+    const floats = stored?.type === "f16" || stored?.type === "bf16" ? stored.type : "f32";
+    return {
+      tensor,
+      format: formatOf(tensor, weights ?? floats, overrides),
+      transform: rotated ? rotationTransform(checkpoint, expected, tensor) : undefined,
+    };
+  });
+}
+
+/** Codes stay codes; an override can only ask for floats. */
+function planQuantized(
+  tensor: ExpectedTensor,
+  stored: CheckpointTensor,
+  overrides: Record<string, string>,
+): PlannedTensor {
+  const own = formatOfQuantized(stored);
+  const wanted = formatOf(tensor, own ?? FLOATS, overrides);
+  if (wanted !== own && !["f32", "f16", "bf16"].includes(wanted))
+    throw new EspalierError(
+      "ERR_WEIGHT_FORMAT",
+      `overrides: ${tensor.name} is quantized already (${stored.type}); expected f32, f16 or bf16, found ${wanted}`,
+    );
+  return { tensor, format: wanted, transform: undefined, dequantized: own === null };
 }
 
 /** Format of one tensor; vectors stay plain floats. */
@@ -142,8 +180,9 @@ async function writeWeights(
 }
 
 async function writeTensor(checkpoint: Checkpoint, out: BlockWriter, planned: PlannedTensor): Promise<EngineTensor> {
-  const { tensor, format } = planned;
-  const packed = await pack(checkpoint, planned);
+  const { tensor } = planned;
+  const packed = await packWhole(checkpoint, planned);
+  const { format } = planned;
   const offset = out.position;
   const hash = createHash("sha256");
   for (let at = 0; at < packed.length; at += WRITE_CHUNK_BYTES) {
@@ -163,6 +202,19 @@ async function writeTensor(checkpoint: Checkpoint, out: BlockWriter, planned: Pl
     sizeBytes: packed.length,
     sha256: hash.digest("hex"),
   };
+}
+
+/** Quantized weights whose codes do not fit after all (columns grouped in another order) become floats. */
+async function packWhole(checkpoint: Checkpoint, planned: PlannedTensor): Promise<Uint8Array> {
+  try {
+    return await pack(checkpoint, planned);
+  } catch (error) {
+    const quantized = checkpoint.tensors.get(planned.tensor.name)?.quantized !== undefined;
+    if (!quantized || !(error instanceof EspalierError) || error.code !== "ERR_WEIGHT_FORMAT") throw error;
+    planned.format = FLOATS;
+    planned.dequantized = true;
+    return pack(checkpoint, planned);
+  }
 }
 
 /** Packs one tensor; an error names the file and the tensor. */
@@ -208,7 +260,7 @@ function manifestOf(checkpoint: Checkpoint, model: string, tensors: EngineTensor
   };
 }
 
-function report(outDir: string, manifest: EngineManifest, seconds: number): BuildReport {
+function report(outDir: string, manifest: EngineManifest, seconds: number): Omit<BuildReport, "dequantized"> {
   const formats: BuildReport["formats"] = {};
   for (const tensor of manifest.tensors) {
     const row = (formats[tensor.format] ??= { tensors: 0, bytes: 0 });

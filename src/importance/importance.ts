@@ -3,13 +3,13 @@
  * measureImportance: which channels, heads and layers of a model matter, from forward passes over calibration data.
  */
 import { rm } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import { runCalibrationPass, type CalibrationProgress, type TapRequest } from "../calibrate/index.js";
 import { fingerprintOf, openWhole, type Checkpoint } from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { readTasks, type LoadedTask } from "../evaluate/index.js";
-import { makeDirectory, toWriteError, writeDirectoryResumably } from "../files/atomic-directory.js";
-import { withOwnLock } from "../files/lock.js";
+import { makeDirectory } from "../files/atomic-directory.js";
+import { writeDirectoryAlone } from "../files/own-directory.js";
 import { tokenizerOf } from "../train/parts.js";
 import { axisScores, blockImportance, type BlockStatistics } from "./aggregate.js";
 import {
@@ -86,33 +86,22 @@ export async function measureImportance(
   const options = { ...resolved, layerBlocks: blockSizes(resolved, model.spec.numLayers) };
   const tasks = await tasksOf(options, model);
   let manifest: ImportanceManifest | null = null;
-  await writeAlone(options.out, hooks.signal, async (staging) => {
-    const work = join(staging, "work");
-    await makeDirectory(work);
-    const samples = await takeSamples(options, model, length, hooks.signal, (done, total) =>
-      hooks.onProgress?.({ kind: "indexing", done, total }),
-    );
-    const fingerprint = await fingerprintOf(model);
-    manifest = await measure({ options, model, fingerprint, tasks, samples, staging, work, hooks });
-    if (options.plot) await writeImportanceReport(staging);
-    await rm(work, { recursive: true });
-  });
+  await writeDirectoryAlone(
+    options.out,
+    { signal: hooks.signal, busy: `${options.out}: another process measures it` },
+    async (staging) => {
+      const work = join(staging, "work");
+      await makeDirectory(work);
+      const samples = await takeSamples(options, model, length, hooks.signal, (done, total) =>
+        hooks.onProgress?.({ kind: "indexing", done, total }),
+      );
+      const fingerprint = await fingerprintOf(model);
+      manifest = await measure({ options, model, fingerprint, tasks, samples, staging, work, hooks });
+      if (options.plot) await writeImportanceReport(staging);
+      await rm(work, { recursive: true });
+    },
+  );
   return { ...manifest!, directory: options.out, seconds: (performance.now() - started) / 1000 };
-}
-
-/** writeDirectoryResumably by one process at a time: two would write the same journal. */
-async function writeAlone(
-  out: string,
-  signal: AbortSignal | undefined,
-  fill: (staging: string) => Promise<void>,
-): Promise<void> {
-  const place = resolve(out);
-  await makeDirectory(dirname(place)).catch((error: unknown) => {
-    throw toWriteError(error, out);
-  });
-  const busy = `${out}: another process measures it`;
-  const lock = join(dirname(place), `.${basename(place)}.espalier-lock`);
-  await withOwnLock(lock, { signal, busy }, () => writeDirectoryResumably(out, fill, { signal }));
 }
 
 /** Files are read before anything is measured: what is wrong with them shows at once. */

@@ -6,7 +6,6 @@ import { z } from "zod";
 import type { Family } from "../binding.js";
 import { EspalierError } from "../errors.js";
 import { families, familyOf, knownFamilies } from "./families.js";
-import { quantizesCacheOnly } from "./kv-cache-scheme.js";
 import { parseFields, show } from "./parse-fields.js";
 import { parseRope, ropeScalingOf } from "./rope.js";
 import { checkSpec, type ModelSpec } from "./spec.js";
@@ -158,9 +157,6 @@ function refuseUnsupported(config: Config, family: Family, where: string): void 
     throw new EspalierError("ERR_MODEL_CONFIG", `${where}: ${what}`);
   };
   if ((config.hidden_act ?? "silu") !== "silu") refuse(`hidden_act: expected "silu", found ${show(config.hidden_act)}`);
-  const quantization = config["quantization_config"] ?? null;
-  if (quantization !== null && !quantizesCacheOnly(quantization))
-    refuse("quantization_config: quantized checkpoints are not read; use the original model");
   const window = config.use_sliding_window === false ? null : (config.sliding_window ?? null);
   const length = config.max_position_embeddings ?? family.defaultMaxPositions;
   if (window !== null && window < length)

@@ -20,13 +20,6 @@ export interface KvCacheScheme {
   scale: "token" | "head" | "tensor";
 }
 
-/** Does a quantization_config speak of nothing but the cache? Weights are then stored as ever. */
-export function quantizesCacheOnly(quantization: unknown): boolean {
-  if (!isRecord(quantization) || quantization["quant_method"] !== "compressed-tensors") return false;
-  const groups = quantization["config_groups"] ?? {};
-  return isRecord(groups) && Object.keys(groups).length === 0 && isRecord(quantization["kv_cache_scheme"]);
-}
-
 /** The scheme of a config.json's content, null when it has none. ERR_MODEL_CONFIG. */
 export function kvCacheSchemeOf(config: Record<string, unknown>, where: string): KvCacheScheme | null {
   const quantization = config["quantization_config"];

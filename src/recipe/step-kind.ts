@@ -11,6 +11,7 @@ import type { BuildProgress } from "../engine/index.js";
 import type { PerplexityProgress, TaskProgress } from "../evaluate/index.js";
 import type { ImportanceProgress } from "../importance/index.js";
 import type { PullProgress } from "../pull/index.js";
+import type { QuantizeProgress } from "../quantize/index.js";
 import type { SearchProgress } from "../search/index.js";
 import type { SynthesizeProgress } from "../synthesize/index.js";
 import type { TrainProgress } from "../train/index.js";
@@ -25,6 +26,7 @@ export type StepEvent =
   | { verb: "importance"; event: ImportanceProgress }
   | { verb: "prune"; event: ExportProgress }
   | { verb: "search"; event: SearchProgress }
+  | { verb: "quantize"; event: QuantizeProgress }
   | { verb: "build"; event: BuildProgress }
   | { verb: "perplexity"; event: PerplexityProgress }
   | { verb: "tasks"; event: TaskProgress }

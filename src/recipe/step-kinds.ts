@@ -9,6 +9,7 @@ import { generateStep } from "./steps/generate.js";
 import { importanceStep } from "./steps/importance.js";
 import { pruneStep } from "./steps/prune.js";
 import { pullStep } from "./steps/pull.js";
+import { quantizeStep } from "./steps/quantize.js";
 import { synthesizeStep } from "./steps/synthesize.js";
 import { tokenizeStep } from "./steps/tokenize.js";
 import { trainStep } from "./steps/train.js";
@@ -20,6 +21,7 @@ const rows = [
   importanceStep,
   pruneStep,
   distillStep,
+  quantizeStep,
   synthesizeStep,
   buildStep,
   evaluateStep,

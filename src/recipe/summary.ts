@@ -3,6 +3,7 @@
 import type { TokenizeReport } from "../data/index.js";
 import type { BuildReport } from "../engine/index.js";
 import type { PruneResult } from "../prune/index.js";
+import type { QuantizeResult } from "../quantize/index.js";
 import { formatBytes, formatCount } from "../report/index.js";
 import type { SynthesizeReport } from "../synthesize/index.js";
 import type { TrainResult } from "../train/index.js";
@@ -23,6 +24,8 @@ const summaries: Summaries = {
   prune: ({ parameters, sourceParameters, shape }: PruneResult) =>
     `${formatCount(parameters)} of ${formatCount(sourceParameters)} parameters: ${shape.layers} layers, hidden ${shape.hidden}, ` +
     `ffn ${shape.ffn}, ${shape.heads} heads`,
+  quantize: ({ scheme, weightBytes, sourceBytes }: QuantizeResult) =>
+    `${scheme}, ${formatBytes(sourceBytes)} to ${formatBytes(weightBytes)}`,
   build: ({ sizeBytes, formats }: BuildReport) => `${formatBytes(sizeBytes)}, ${Object.keys(formats).join(", ")}`,
   evaluate: ({ perplexity, tasks }: EvaluateOutcome) =>
     [

@@ -118,8 +118,9 @@ export function trainerModel({ spec, tensors }: Checkpoint): TrainerModel {
       const place = { name, role, part, layer: layer ?? -1 };
       const stored = tensors.get(name);
       if (stored === undefined) return place;
-      const { offset, sizeBytes, type, rows, cols, permuteHeads } = stored;
-      return { ...place, file: stored.mapped, source: { offset, sizeBytes, type, rows, cols, permuteHeads } };
+      const { offset, sizeBytes, type, rows, cols, permuteHeads, quantized } = stored;
+      const source = { offset, sizeBytes, type, rows, cols, permuteHeads };
+      return { ...place, file: stored.mapped, source: quantized === undefined ? source : { ...source, quantized } };
     }),
   };
 }

@@ -10,12 +10,14 @@
 namespace espalier {
 namespace {
 
-// 2^(floor(log2 absmax) - kLargestExponent), where 2^kLargestExponent is the power of two of the largest code.
+// 2^(e - kLargestExponent), where 2^kLargestExponent is the power of two of the largest code and 2^e that of absmax,
+// from 1.75 * 2^e on the next: compressed-tensors rounds so, where the standard always takes the lower one.
 template <int kLargestExponent>
 CellScale power_of_two(float low, float high, bool, float) {
   const float absmax = std::max(-low, high);
   if (absmax == 0) return {0x1p-126f, 0.0f};
-  return {std::ldexp(1.0f, std::clamp(std::ilogb(absmax) - kLargestExponent, -126, 127)), 0.0f};
+  const int exponent = std::ilogb(absmax) + (std::ldexp(absmax, -std::ilogb(absmax)) >= 1.75f);
+  return {std::ldexp(1.0f, std::clamp(exponent - kLargestExponent, -126, 127)), 0.0f};
 }
 
 // The stored scale is e4m3(global * absmax / 6); a block of zeros has 0.125.

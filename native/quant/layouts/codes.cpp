@@ -1,6 +1,6 @@
 // Layout "codes": a byte a weight, compressed-tensors' int-quantized, float-quantized and naive-quantized.
 //   weight             I8 or F8  [rows, cols]
-//   weight_scale       float     [1], [rows, 1], [rows, groups] or [blocks down, blocks across]
+//   weight_scale       float (U8: an exponent, mxfp8)  [1], [rows, 1], [rows, groups] or [blocks down, blocks across]
 //   weight_zero_point  I8        as the scale; asymmetric only
 //   input_scale, input_zero_point  static activations; not read here
 // SPDX-License-Identifier: Apache-2.0
@@ -77,7 +77,7 @@ Status write(const QuantizedMatrix& matrix, const WriteOptions& options, std::ve
 extern const QuantLayout kLayoutCodes;
 const QuantLayout kLayoutCodes = {"codes",
                                   {{"weight", "I8 F8_E4M3 F8_E5M2", true},
-                                   {"weight_scale", "F32 F16 BF16", true},
+                                   {"weight_scale", "F32 F16 BF16 U8", true},
                                    {"weight_zero_point", "I8", false},
                                    {"input_scale", "F32 F16 BF16", false},
                                    {"input_zero_point", "I8", false}},

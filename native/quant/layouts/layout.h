@@ -60,7 +60,7 @@ struct WrittenPart {
 };
 
 struct WriteOptions {
-  StoredType scale_type = StoredType::kF32;  // of scales that the layout leaves open: f32, f16, bf16
+  StoredType scale_type = StoredType::kF32;  // of scales the layout leaves open: f32, f16, bf16; U8 exponents
   const char* source_dtype = "float32";      // what bitsandbytes notes as the dtype before quantization
   bool nested = false;                       // bitsandbytes: absmax quantized as well
 };

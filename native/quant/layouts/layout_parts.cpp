@@ -111,6 +111,11 @@ void set_scales(const QuantizedSource& source, const std::vector<float>& scales,
 
 WrittenPart float_part(const char* suffix, const std::vector<float>& values, StoredType type,
                        std::vector<int64_t> shape) {
+  if (type == StoredType::kU8) {
+    std::vector<uint8_t> exponents;
+    for (const float value : values) exponents.push_back(static_cast<uint8_t>(std::ilogb(value) + 127));
+    return plain_part(suffix, exponents, type, std::move(shape));
+  }
   if (type == StoredType::kF32) return plain_part(suffix, values, type, std::move(shape));
   std::vector<uint16_t> halves(values.size());
   for (size_t i = 0; i < values.size(); ++i)

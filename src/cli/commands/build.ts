@@ -7,7 +7,7 @@ import { action } from "../run-command.js";
 
 interface Options {
   out: string;
-  weights: string;
+  weights?: string;
   override?: Record<string, string>;
   rotation?: boolean;
 }
@@ -18,7 +18,11 @@ export function register(program: Command): void {
     .description("build an engine for this machine from a model")
     .argument("<model>", "model directory (safetensors) or GGUF file")
     .requiredOption("--out <dir>", "engine directory to make; must not exist")
-    .option("--weights <format>", "f32, f16, bf16, int8 (weight only) or int8-w8a8", "int8-w8a8")
+    .option(
+      "--weights <format>",
+      "f32, f16, bf16, int8 (weight only), int8-w8a8, int4-g64, nf4, fp8_e4m3 ... (espalier doctor lists all); quantized " +
+        "weights of MODEL stay as they are, this is then for the others (default: int8-w8a8, of quantized models floats)",
+    )
     .option(
       "--override <pattern=format>",
       "another format for matching tensors, * = anything (repeatable)",
@@ -32,7 +36,7 @@ export function register(program: Command): void {
   );
   action(command, async (context, model: string, options: Options) => {
     const report = await buildEngine(model, options.out, {
-      weights: options.weights,
+      ...(options.weights === undefined ? {} : { weights: options.weights }),
       overrides: options.override ?? {},
       ...(options.rotation === undefined ? {} : { rotation: options.rotation }),
       signal: context.signal,
@@ -42,6 +46,9 @@ export function register(program: Command): void {
       ([format, row]) => `  ${format.padEnd(10)} ${String(row.tensors).padStart(4)} tensors  ${formatBytes(row.bytes)}`,
     );
     const head = `${report.directory}: ${formatBytes(report.sizeBytes)}, ${(report.parameters / 1e6).toFixed(1)} M parameters, ${report.seconds.toFixed(1)} s`;
-    return { json: report, text: [head, ...formats].join("\n") };
+    const { dequantized } = report;
+    const floats =
+      dequantized.length === 0 ? [] : [`  no format holds the codes of ${dequantized.length}: packed as f16`];
+    return { json: report, text: [head, ...formats, ...floats].join("\n") };
   });
 }

@@ -14,6 +14,7 @@ import { register as inspect } from "./inspect.js";
 import { register as logits } from "./logits.js";
 import { register as prune } from "./prune.js";
 import { register as pull } from "./pull.js";
+import { register as quantize } from "./quantize.js";
 import { register as quickstart } from "./quickstart.js";
 import { register as report } from "./report.js";
 import { register as synthesize } from "./synthesize.js";
@@ -30,6 +31,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   importance,
   prune,
   distill,
+  quantize,
   synthesize,
   compress,
   build,

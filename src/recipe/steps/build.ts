@@ -6,7 +6,8 @@ import { fieldsOf, stepKind } from "../step-kind.js";
 
 const schema = z.strictObject({
   model: z.string().min(1),
-  weights: z.string().default("int8-w8a8"),
+  /** Default: int8-w8a8; of a quantized model, what its weights are. */
+  weights: z.string().optional(),
   /** Pattern to format; the last match wins. */
   overrides: z.record(z.string(), z.string()).default({}),
   rotation: z.boolean().optional(),
@@ -21,7 +22,7 @@ export const buildStep = stepKind({
   parse: (options) => parseFields(schema, options, { code: "ERR_ARGUMENT", where: "build" }),
   run: async ({ model, weights, overrides, rotation }, { directory, signal, onProgress }) => {
     const report = await buildEngine(model, directory, {
-      weights,
+      ...(weights === undefined ? {} : { weights }),
       overrides,
       ...(rotation === undefined ? {} : { rotation }),
       ...(signal === undefined ? {} : { signal }),

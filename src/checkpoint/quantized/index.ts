@@ -1,0 +1,2 @@
+export { collectQuantized, quantizedModelOf } from "./collect.js";
+export type { Activations } from "./types.js";

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+/** espalier quantize: a model directory of codes and scales. */
+import type { Command } from "commander";
+import {
+  quantize,
+  schemes,
+  type QuantizedWeightReport,
+  type QuantizeOptions,
+  type QuantizeResult,
+} from "../../quantize/index.js";
+import { formatBytes } from "../format.js";
+import { byteSize, collectPair, positiveNumber, realNumber } from "../options.js";
+import { action, type CommandContext } from "../run-command.js";
+
+const append = (text: string, before: string[] = []): string[] => [
+  ...before,
+  ...text.split(",").map((name) => name.trim()),
+];
+
+/** Flag, what it says, parser. Defaults are those of the schema in src/quantize/config.ts. */
+const flags: readonly (readonly [flag: string, help: string, parse?: (text: string, before: never) => unknown])[] = [
+  ["--group-size <n>", "columns that share a scale (default: w4a16 128, nf4 and fp4 64)", positiveNumber],
+  ["--asymmetric", "zero points beside scales: w4a16, w8a16"],
+  ["--double-quant", "nf4, fp4: quantize the scales as well"],
+  ["--per-tensor", "one scale for a whole weight: w8a8, fp8-dynamic, fp8"],
+  ["--method <name>", "how ranges are found: max, percentile, mse or hqq (default: max)"],
+  ["--percentile <share>", "with --method percentile (default: 0.9999)", realNumber],
+  [
+    "--include <patterns>",
+    "weights to quantize as well, * = anything: lm_head, model.embed_tokens (repeatable)",
+    append,
+  ],
+  ["--exclude <patterns>", "weights that stay as they are (repeatable)", append],
+  ["--override <pattern=scheme>", "another scheme, or none, for matching weights (repeatable)", collectPair],
+  ["--kv-cache <dtype>", "int8 or fp8: how engines that load it keep keys and values"],
+  ["--simulate", "write rounded weights as floats, to measure what a scheme costs"],
+  ["--dtype <dtype>", "of weights that stay, and of scales: f32, f16, bf16 (default: as the source)"],
+  ["--max-shard-size <size>", "largest weight file, as in 5GB (default: 5GB)", byteSize],
+  ["--dry-run", "plan and estimate, write nothing"],
+  ["--out <dir>", "model directory to make; must not exist"],
+];
+
+export function register(program: Command): void {
+  const names = [...schemes.values()].map(({ id, help }) => `  ${id.padEnd(12)} ${help}`);
+  const command = program
+    .command("quantize")
+    .description("a model whose weights are codes and scales, for transformers, vLLM, bitsandbytes and build")
+    .argument("<model>", "model directory or GGUF file")
+    .requiredOption("--scheme <name>", "one of those below, or none with --kv-cache or --override alone");
+  for (const [flag, help, parse] of flags)
+    if (parse === undefined) command.option(flag, help);
+    else command.option(flag, help, parse as (text: string) => unknown);
+  command.addHelpText(
+    "after",
+    `\nSchemes:\n${names.join("\n")}\n` +
+      "\nExample:\n  espalier quantize SmolLM2-135M --scheme nf4 --double-quant --out SmolLM2-nf4\n" +
+      "  espalier quantize SmolLM2-135M --scheme w4a16 --group-size 64 --override '*.down_proj=w8a16' --out SmolLM2-w4\n" +
+      "\nWork that was stopped goes on when the same command is given again.",
+  );
+  action(command, async (context, model: string, given: Record<string, unknown>) => {
+    const { json: _json, override, maxShardSize, ...rest } = given;
+    const options = {
+      model,
+      ...rest,
+      ...(override === undefined ? {} : { overrides: override }),
+      ...(maxShardSize === undefined ? {} : { maxShardBytes: maxShardSize }),
+    } as QuantizeOptions;
+    const result = await quantize(options, { signal: context.signal, ...showQuantizing(context) });
+    return { json: result, text: describe(result) };
+  });
+}
+
+export function showQuantizing(context: CommandContext): {
+  onPlan: (plan: { peakBytes: number; quantizedParameters: number; parameters: number }) => void;
+  onProgress: (progress: { tensor: string; done: number; total: number }) => void;
+} {
+  return {
+    onPlan: ({ peakBytes, quantizedParameters, parameters }) =>
+      context.progress.say(
+        `${quantizedParameters} of ${parameters} parameters, about ${formatBytes(peakBytes)} of memory at most`,
+      ),
+    onProgress: ({ done, total, tensor }) => context.progress.update("quantizing", done, total, tensor),
+  };
+}
+
+/** Sizes, and the weights that rounding hurts most. */
+function describe(result: QuantizeResult): string {
+  const { source, out, scheme, parameters, quantizedParameters, weightBytes, sourceBytes, weights } = result;
+  const share = ((100 * quantizedParameters) / parameters).toFixed(1);
+  const head = `${source}: ${quantizedParameters} of ${parameters} parameters (${share} %) to ${scheme}`;
+  if (out === null) return `${head}; nothing was written`;
+  const sizes = `weights: ${formatBytes(sourceBytes)} -> ${formatBytes(weightBytes)}`;
+  return [`${head}: ${out}`, sizes, ...errorTable(weights)].join("\n");
+}
+
+const WORST = 8;
+
+function errorTable(weights: readonly QuantizedWeightReport[]): string[] {
+  if (weights.length === 0) return [];
+  const worst = [...weights].sort((a, b) => b.relativeError - a.relativeError).slice(0, WORST);
+  const width = Math.max(...worst.map(({ name }) => name.length));
+  const mean = weights.reduce((sum, { relativeError }) => sum + relativeError, 0) / weights.length;
+  return [
+    `relative error of weights: mean ${percent(mean)}; the largest (all are in quantization.json):`,
+    ...worst.map(
+      ({ name, scheme, bitsPerWeight, relativeError }) =>
+        `  ${name.padEnd(width)}  ${percent(relativeError).padStart(8)}  ${bitsPerWeight.toFixed(2)} bits  ${scheme}`,
+    ),
+  ];
+}
+
+function percent(value: number): string {
+  return `${(100 * value).toFixed(3)} %`;
+}

@@ -1,0 +1,16 @@
+export {
+  quantizeSchema,
+  rangeMethods,
+  resolveQuantizeOptions,
+  type QuantizeOptions,
+  type RangeMethod,
+  type ResolvedQuantizeOptions,
+} from "./config.js";
+export {
+  quantize,
+  type QuantizedWeightReport,
+  type QuantizeHooks,
+  type QuantizeProgress,
+  type QuantizeResult,
+} from "./quantize.js";
+export { schemes, type Scheme } from "./schemes.js";

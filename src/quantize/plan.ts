@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What becomes of each weight, and what it takes: decided before anything is written.
+ */
+import { totalmem } from "node:os";
+import type { QuantizeTensorOptions } from "../binding.js";
+import type { Checkpoint, WeightDtype } from "../checkpoint/index.js";
+import { EspalierError } from "../errors.js";
+import { expectedTensors, type ExpectedTensor } from "../model/families.js";
+import { matchesPattern } from "../model/name-pattern.js";
+import { quantizeError, schemeOf, type ResolvedQuantizeOptions } from "./config.js";
+import type { Grid, Scheme } from "./schemes.js";
+
+export interface PlannedWeight {
+  tensor: ExpectedTensor;
+  /** "model.layers.0.self_attn.q_proj" */
+  module: string;
+  /** null: written as it is. */
+  quantized: QuantizedPlan | null;
+}
+
+export interface QuantizedPlan {
+  scheme: Scheme;
+  grid: Grid;
+  groupSize: number | null;
+  symmetric: boolean;
+  native: QuantizeTensorOptions;
+}
+
+export interface QuantizePlan {
+  dtype: WeightDtype;
+  weights: PlannedWeight[];
+  /** Of the largest weight: floats, codes, and the bytes to be written. */
+  peakBytes: number;
+  parameters: number;
+  quantizedParameters: number;
+}
+
+/** ERR_ARGUMENT for a pattern that matches nothing, ERR_QUANT_GROUP_SIZE, ERR_WEIGHT_FORMAT for quantized sources. */
+export function planQuantization(checkpoint: Checkpoint, options: ResolvedQuantizeOptions): QuantizePlan {
+  refuseQuantized(checkpoint);
+  const dtype = options.dtype ?? storedDtype(checkpoint);
+  const expected = expectedTensors(checkpoint.spec);
+  checkPatterns(expected, options);
+  const weights = expected.map((tensor) => {
+    const scheme = schemeOfTensor(tensor, options);
+    return {
+      tensor,
+      module: moduleOf(tensor),
+      quantized: scheme === null ? null : plan(tensor, scheme, dtype, options),
+    };
+  });
+  const sizes = weights.map(({ tensor }) => sizeOf(tensor));
+  const chosen = weights.filter(({ quantized }) => quantized !== null).map(({ tensor }) => sizeOf(tensor));
+  if (chosen.length === 0 && options.kvCache === undefined)
+    throw quantizeError("no weight is left to quantize: exclude leaves out all");
+  const peakBytes = Math.max(...chosen, 0) * 7 + 64e6;
+  checkMemory(peakBytes);
+  const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
+  return { dtype, weights, peakBytes, parameters: sum(sizes), quantizedParameters: sum(chosen) };
+}
+
+function refuseQuantized({ path, tensors, config }: Checkpoint): void {
+  const quantized = [...tensors.values()].find((tensor) => tensor.quantized !== undefined);
+  if (quantized === undefined && (config["quantization_config"] ?? null) === null) return;
+  const found = quantized === undefined ? "a quantization_config" : `${quantized.name} in ${quantized.type}`;
+  throw new EspalierError("ERR_WEIGHT_FORMAT", `${path}: already quantized: it has ${found}`, {
+    hint: "Quantize the original, or write floats first: espalier export MODEL --out DIR.",
+  });
+}
+
+function moduleOf({ name }: ExpectedTensor): string {
+  return name.replace(/\.weight$/, "");
+}
+
+function sizeOf({ shape }: ExpectedTensor): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+function checkMemory(peakBytes: number): void {
+  if (peakBytes <= totalmem()) return;
+  throw new EspalierError(
+    "ERR_OUT_OF_MEMORY",
+    `quantize: the largest weight needs about ${Math.ceil(peakBytes / 1e9)} GB, this machine has ${Math.floor(totalmem() / 1e9)}`,
+  );
+}
+
+/** As the source stores its weights, f32 where those are quantized or mixed. */
+function storedDtype({ tensors }: Checkpoint): WeightDtype {
+  const types = new Set([...tensors.values()].map(({ type }) => type));
+  const [only] = types;
+  return types.size === 1 && (only === "f16" || only === "bf16") ? only : "f32";
+}
+
+function matches(pattern: string, tensor: ExpectedTensor): boolean {
+  return matchesPattern(pattern, tensor.name) || matchesPattern(pattern, moduleOf(tensor));
+}
+
+function isMatrix({ part, shape }: ExpectedTensor): boolean {
+  return part === "weight" && shape.length === 2;
+}
+
+function checkPatterns(expected: ExpectedTensor[], options: ResolvedQuantizeOptions): void {
+  const lists = { include: options.include, exclude: options.exclude, overrides: Object.keys(options.overrides) };
+  for (const [name, patterns] of Object.entries(lists))
+    for (const pattern of patterns)
+      if (!expected.some((tensor) => isMatrix(tensor) && matches(pattern, tensor)))
+        throw quantizeError(`${name}: the pattern "${pattern}" matches no weight of this model`);
+}
+
+/** Linear layers but the head; more by `include` and `overrides`. */
+function schemeOfTensor(tensor: ExpectedTensor, options: ResolvedQuantizeOptions): Scheme | null {
+  if (!isMatrix(tensor) || options.exclude.some((pattern) => matches(pattern, tensor))) return null;
+  const usual = tensor.linear && tensor.role !== "lm_head";
+  let id = usual || options.include.some((pattern) => matches(pattern, tensor)) ? options.scheme : "none";
+  for (const [pattern, wanted] of Object.entries(options.overrides)) if (matches(pattern, tensor)) id = wanted;
+  return schemeOf(id, "scheme");
+}
+
+function plan(
+  tensor: ExpectedTensor,
+  scheme: Scheme,
+  dtype: WeightDtype,
+  options: ResolvedQuantizeOptions,
+): QuantizedPlan {
+  const [rows = 0, cols = 0] = tensor.shape;
+  const takesGroups = scheme.allows.includes("groupSize");
+  const groupSize = (takesGroups ? options.groupSize : undefined) ?? scheme.groupSize ?? null;
+  const perTensor = options.perTensor && scheme.allows.includes("grid");
+  const grid = perTensor ? "tensor" : groupSize === null ? scheme.grid : "group";
+  const asymmetric = scheme.allows.includes("asymmetric") && (options.asymmetric || options.method === "hqq");
+  const across = scheme.stored?.method === "bitsandbytes";
+  if (grid === "group" && !across && groupSize !== null && cols % groupSize !== 0)
+    throw new EspalierError(
+      "ERR_QUANT_GROUP_SIZE",
+      `${tensor.name} [${rows}, ${cols}]: groups of ${groupSize} do not divide ${cols} columns`,
+      { hint: hintFor(cols, takesGroups) },
+    );
+  return {
+    scheme,
+    grid,
+    groupSize: grid === "group" ? groupSize : null,
+    symmetric: !asymmetric,
+    native: {
+      format: scheme.format,
+      layout: options.simulate ? "dense" : (scheme.stored?.layout ?? "dense"),
+      symmetric: !asymmetric,
+      ...(grid === "group" ? { group: groupSize ?? 0 } : {}),
+      ...(grid === "channel" ? { group: 0 } : {}),
+      ...(grid === "tensor" ? { blockRows: -1 } : {}),
+      ...(grid === "block" ? { blockRows: 128, blockCols: 128 } : {}),
+      method: options.method === "hqq" && !asymmetric ? "max" : options.method,
+      percentile: options.percentile,
+      scaleType: across ? "f32" : dtype,
+      sourceDtype: dtype,
+      nested: options.doubleQuant && scheme.allows.includes("doubleQuant"),
+    },
+  };
+}
+
+function hintFor(cols: number, takesGroups: boolean): string {
+  const fits = [128, 64, 32].find((size) => cols % size === 0);
+  if (!takesGroups || fits === undefined)
+    return "Leave the weight out with --exclude, or take a scheme with scales per channel.";
+  return `Groups of ${fits} do: --group-size ${fits}. Or leave the weight out with --exclude.`;
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * quantize: a model directory whose weights are codes and scales, weight by weight.
+ */
+import { writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { throwIfAborted } from "../abort.js";
+import { binding } from "../binding.js";
+import {
+  fingerprintOf,
+  openWhole,
+  readTensorAs,
+  writeModelFiles,
+  type Checkpoint,
+  type CheckpointTensor,
+  type WeightDtype,
+} from "../checkpoint/index.js";
+import { EspalierError, toEspalierError } from "../errors.js";
+import { writeDirectoryAlone } from "../files/own-directory.js";
+import { version } from "../version.js";
+import { resolveQuantizeOptions, type QuantizeOptions, type ResolvedQuantizeOptions } from "./config.js";
+import { planQuantization, type PlannedWeight, type QuantizedPlan, type QuantizePlan } from "./plan.js";
+import { quantizationConfig } from "./quantization-config.js";
+import { ShardWriter, type ShardPart } from "./shard-writer.js";
+
+export interface QuantizeProgress {
+  tensor: string;
+  done: number;
+  total: number;
+}
+
+export interface QuantizeHooks {
+  signal?: AbortSignal;
+  onProgress?: (progress: QuantizeProgress) => void;
+  /** What it will take, before anything is done. */
+  onPlan?: (plan: { peakBytes: number; quantizedParameters: number; parameters: number }) => void;
+}
+
+/** What rounding did to a weight. */
+export interface QuantizedWeightReport {
+  name: string;
+  scheme: string;
+  /** [rows, cols] */
+  shape: number[];
+  /** Scales included. */
+  bitsPerWeight: number;
+  bytes: number;
+  /** |w - ŵ| over |w|, Frobenius norms; and the largest |w - ŵ|. */
+  relativeError: number;
+  largestError: number;
+}
+
+export interface QuantizeResult {
+  source: string;
+  /** null when nothing was written. */
+  out: string | null;
+  scheme: string;
+  parameters: number;
+  quantizedParameters: number;
+  /** Estimate of the most memory that was needed at once. */
+  peakBytes: number;
+  /** Of all weights, as written. */
+  weightBytes: number;
+  /** Of the same weights in the source. */
+  sourceBytes: number;
+  files: string[];
+  /** In the model's order. */
+  weights: QuantizedWeightReport[];
+}
+
+const PIECE_BYTES = 1 << 22;
+
+/**
+ * Quantizes a model, one weight in memory at a time. A call that was stopped goes on when it is made again.
+ *
+ * @example await quantize({ model: "SmolLM2-135M", scheme: "nf4", doubleQuant: true, out: "SmolLM2-nf4" });
+ */
+export async function quantize(given: QuantizeOptions, hooks: QuantizeHooks = {}): Promise<QuantizeResult> {
+  const options = resolveQuantizeOptions(given);
+  await using checkpoint = await openWhole(options.model);
+  const plan = planQuantization(checkpoint, options);
+  hooks.onPlan?.(plan);
+  const result: QuantizeResult = {
+    source: options.model,
+    out: null,
+    scheme: options.scheme,
+    parameters: plan.parameters,
+    quantizedParameters: plan.quantizedParameters,
+    peakBytes: plan.peakBytes,
+    weightBytes: 0,
+    sourceBytes: [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
+    files: [],
+    weights: [],
+  };
+  if (options.dryRun || options.out === undefined) return result;
+  const { out } = options;
+  const busy = `${out}: another process quantizes into it`;
+  await writeDirectoryAlone(out, { signal: hooks.signal, busy }, async (staging) => {
+    const written = await writeWeights(checkpoint, plan, options, staging, hooks);
+    Object.assign(result, written);
+    await writeSmallFiles(checkpoint, plan, options, staging, result);
+  });
+  return { ...result, out };
+}
+
+async function writeWeights(
+  checkpoint: Checkpoint,
+  plan: QuantizePlan,
+  options: ResolvedQuantizeOptions,
+  directory: string,
+  { signal, onProgress }: QuantizeHooks,
+): Promise<Pick<QuantizeResult, "files" | "weightBytes" | "weights">> {
+  const writer = await ShardWriter.open<QuantizedWeightReport | null>({
+    directory,
+    signature: await signatureOf(checkpoint, plan, options),
+    maxShardBytes: options.maxShardBytes,
+    names: plan.weights.flatMap(namesOf),
+  });
+  try {
+    for (const [index, weight] of plan.weights.entries()) {
+      if (index < writer.done.length) continue;
+      if (signal?.aborted === true) await writer.save();
+      throwIfAborted(signal);
+      onProgress?.({ tensor: weight.tensor.name, done: index, total: plan.weights.length });
+      await writeWeight(writer, checkpoint, weight, plan.dtype);
+    }
+    onProgress?.({ tensor: "", done: plan.weights.length, total: plan.weights.length });
+    const weightBytes = writer.bytes;
+    const files = await writer.finish();
+    if (files.length > 1)
+      await writeJson(directory, "model.safetensors.index.json", {
+        metadata: { total_size: weightBytes },
+        weight_map: writer.weightMap(files),
+      });
+    return { files, weightBytes, weights: writer.done.flatMap(({ figures }) => figures ?? []) };
+  } finally {
+    await writer.close();
+  }
+}
+
+/** Everything that decides the bytes of the weights. */
+async function signatureOf(
+  checkpoint: Checkpoint,
+  plan: QuantizePlan,
+  { maxShardBytes, simulate }: ResolvedQuantizeOptions,
+): Promise<string> {
+  const weights = plan.weights.map(({ tensor, quantized }) => [tensor.name, tensor.shape, quantized?.native ?? null]);
+  return JSON.stringify([version, await fingerprintOf(checkpoint), plan.dtype, maxShardBytes, simulate, weights]);
+}
+
+/** Names a weight may be written under. */
+function namesOf({ tensor, module, quantized }: PlannedWeight): string[] {
+  if (quantized === null || quantized.native.layout === "dense") return [tensor.name];
+  const layout = binding.quantLayouts().find(({ id }) => id === quantized.native.layout);
+  return (layout?.parts ?? []).map(({ suffix }) => `${module}.${suffix}`);
+}
+
+async function writeWeight(
+  writer: ShardWriter<QuantizedWeightReport | null>,
+  checkpoint: Checkpoint,
+  weight: PlannedWeight,
+  dtype: WeightDtype,
+): Promise<void> {
+  const { tensor, quantized } = weight;
+  const source = checkpoint.tensors.get(tensor.name);
+  if (source === undefined) throw new EspalierError("ERR_INTERNAL", `${tensor.name} vanished`);
+  if (quantized === null) {
+    const bytes = tensor.shape.reduce((product, size) => product * size, dtype === "f32" ? 4 : 2);
+    const part: ShardPart = {
+      name: tensor.name,
+      type: dtype.toUpperCase(),
+      shape: tensor.shape,
+      bytes,
+      pieces: piecesOf(source, dtype),
+    };
+    return writer.append(tensor.name, [part], null);
+  }
+  const { parts, report } = await quantizeWeight(source, weight, quantized);
+  return writer.append(tensor.name, parts, report);
+}
+
+async function* piecesOf(tensor: CheckpointTensor, dtype: WeightDtype): AsyncGenerator<Uint8Array> {
+  const step = Math.max(1, Math.floor(PIECE_BYTES / 4 / Math.max(1, tensor.cols)));
+  for (let rowBegin = 0; rowBegin < tensor.rows; rowBegin += step)
+    yield await readTensorAs(tensor, dtype, { rowBegin, rowCount: Math.min(step, tensor.rows - rowBegin) });
+}
+
+async function quantizeWeight(
+  source: CheckpointTensor,
+  { tensor, module }: PlannedWeight,
+  { scheme, native }: QuantizedPlan,
+): Promise<{ parts: ShardPart[]; report: QuantizedWeightReport }> {
+  try {
+    const made = await binding.quantizeTensor(source.mapped, source, native);
+    const parts = made.parts.map(({ suffix, type, shape, data }) => ({
+      name: `${module}.${suffix}`,
+      type,
+      shape,
+      bytes: data.length,
+      pieces: [data],
+    }));
+    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+    const report = {
+      name: tensor.name,
+      scheme: scheme.id,
+      shape: tensor.shape,
+      bitsPerWeight: (bytes * 8) / tensor.shape.reduce((product, size) => product * size, 1),
+      bytes,
+      relativeError: made.squaredSum === 0 ? 0 : Math.sqrt(made.squaredError / made.squaredSum),
+      largestError: made.largestError,
+    };
+    return { parts, report };
+  } catch (error) {
+    const known = toEspalierError(error);
+    if (!(known instanceof EspalierError)) throw known;
+    throw new EspalierError(known.code, `${source.file}: tensor ${source.sourceName}: ${known.message}`, {
+      hint: known.hint,
+      cause: known,
+    });
+  }
+}
+
+async function writeSmallFiles(
+  checkpoint: Checkpoint,
+  plan: QuantizePlan,
+  options: ResolvedQuantizeOptions,
+  directory: string,
+  { weights, weightBytes, quantizedParameters }: QuantizeResult,
+): Promise<void> {
+  const { model: _model, out: _out, dryRun: _dry, ...recorded } = options;
+  const lineage = {
+    step: "quantize",
+    version,
+    options: { ...recorded, dtype: plan.dtype },
+    parent: {
+      name: basename(checkpoint.path),
+      format: checkpoint.format,
+      fingerprint: await fingerprintOf(checkpoint),
+    },
+    quantized: { parameters: quantizedParameters, weightBytes },
+  };
+  const quantization = quantizationConfig(plan, options);
+  await writeModelFiles(checkpoint, directory, plan.dtype, {
+    files: { "espalier.json": lineage, "quantization.json": { weights } },
+    ...(quantization === null ? {} : { config: { quantization_config: quantization } }),
+  });
+}
+
+async function writeJson(directory: string, name: string, value: object): Promise<void> {
+  await writeFile(join(directory, name), `${JSON.stringify(value, null, 2)}\n`);
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+import { quantize, quantizeSchema, resolveQuantizeOptions, type QuantizeOptions } from "../../quantize/index.js";
+import { fieldsOf, stepKind } from "../step-kind.js";
+
+/** A quantized model. */
+export const quantizeStep = stepKind({
+  verb: "quantize",
+  options: fieldsOf(quantizeSchema).filter((name) => name !== "dryRun"),
+  paths: { model: ["model"] },
+  makes: "model",
+  parse: (given, directory): QuantizeOptions => {
+    const options = { ...given, out: directory } as QuantizeOptions;
+    resolveQuantizeOptions(options);
+    return options;
+  },
+  run: async (options, { directory, signal, onProgress }) => {
+    const outcome = await quantize(options, {
+      ...(signal === undefined ? {} : { signal }),
+      onProgress: (event) => onProgress({ verb: "quantize", event }),
+    });
+    return { product: directory, outcome };
+  },
+});
