@@ -19,8 +19,7 @@ namespace {
 
 class EncodeWorker : public Napi::AsyncWorker {
  public:
-  EncodeWorker(Napi::Env env, std::shared_ptr<const MappedFile> file, const TensorSource& source,
-                 const BlockRows& rows)
+  EncodeWorker(Napi::Env env, std::shared_ptr<const MappedFile> file, const TensorSource& source, const BlockRows& rows)
       : Napi::AsyncWorker(env, "espalier.encodeBlocks"),
         deferred_(env),
         file_(std::move(file)),

@@ -62,7 +62,8 @@ export interface ExportResult {
 /** Keys of a config.json that say how weights were stored or rotary parameters spelt; ours replace them. */
 const REPLACED_KEYS = [
   "dtype",
-  "quantization_config", // of the cache at most: what is written is another model, and has no scales of it
+  "compression_config",
+  "quantization_config", // floats are written, without scales of weights or of the cache
   "rope_parameters",
   "rope_scaling",
   "rope_theta",

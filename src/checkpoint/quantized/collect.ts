@@ -5,7 +5,7 @@
 import { binding, type QuantizedSource, type StoredPart } from "../../binding.js";
 import { EspalierError, toEspalierError } from "../../errors.js";
 import { isRecord } from "../../json.js";
-import { expectedTensors, type ExpectedTensor } from "../../model/families.js";
+import { expectedTensors } from "../../model/families.js";
 import type { ModelSpec } from "../../model/spec.js";
 import { nearestHint } from "../../nearest.js";
 import type { CheckpointTensor } from "../types.js";
