@@ -95,12 +95,6 @@ describe("specFromConfig", () => {
     ],
     ["an odd head dimension", { head_dim: 7 }, "ERR_MODEL_CONFIG", ["head dimension 7"]],
     ["another activation", { hidden_act: "gelu" }, "ERR_MODEL_CONFIG", ["hidden_act", "gelu"]],
-    [
-      "a quantized model",
-      { quantization_config: { quant_method: "awq" } },
-      "ERR_MODEL_CONFIG",
-      ["quantization_config"],
-    ],
     ["an epsilon of 0", { rms_norm_eps: 0 }, "ERR_MODEL_CONFIG", ["rms_norm_eps"]],
     ["a token id that is none", { eos_token_id: "2" }, "ERR_MODEL_CONFIG", ["eos_token_id", '"2"']],
     ["an unknown rotary type", { rope_scaling: { rope_type: "longrope" } }, "ERR_MODEL_ROPE", ["longrope", "llama3"]],
