@@ -21,7 +21,7 @@ const chosen = options({
   format: all.filter((id) => !["f32", "f16", "bf16", "int8"].includes(id)).join(","),
 });
 const { n, k, rounds, threads } = chosen;
-const COLD_BYTES = 300e6; // more than caches hold
+const COLD_BYTES = 1.2e9; // more than caches hold
 const COLD_ROWS = 8; // up to here the weights are what a product waits for
 const baselines = ["f16", "int8"];
 const formats = [...new Set([...baselines, ...chosen.format.split(",")])];
@@ -43,9 +43,16 @@ function check(isa, format, m) {
     throw new Error(`${format} on ${isa}, m ${m}: nmse ${error / size} against the reference`);
 }
 
+/** Of a matrix [n, k], from a few of its rows. */
+function packedBytes(format) {
+  const rows = 64;
+  const call = { isa: "ref", threads, format, m: 0, n: rows, k };
+  return (binding.testing.time_matmul(call).bytes * n) / rows;
+}
+
 /** Milliseconds of each of some products, and the packed bytes of one. */
 function time(isa, format, m) {
-  const matrices = m <= COLD_ROWS ? Math.max(2, Math.ceil(COLD_BYTES / (n * k))) : 1;
+  const matrices = m <= COLD_ROWS ? Math.ceil(COLD_BYTES / packedBytes(format)) : 1;
   const repeats = m <= COLD_ROWS ? 40 : m <= 64 ? 10 : 4;
   const { seconds, bytes } = binding.testing.time_matmul({ isa, threads, format, m, n, k, matrices, repeats });
   return { ms: median([...seconds.subarray(1)]) * 1e3, bytes };
