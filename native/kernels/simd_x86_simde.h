@@ -72,6 +72,25 @@ inline __m256i simulated_cvtneps_pbh(__m512 v) {
   return out;
 }
 
+// Largest with sign 1; smallest, negated, with sign -1.
+inline float simulated_reduce_max_ps(__m512 v, float sign) {
+  float lanes[16];
+  std::memcpy(lanes, &v, sizeof lanes);
+  float best = sign * lanes[0];
+  for (float lane : lanes) best = sign * lane > best ? sign * lane : best;
+  return best;
+}
+
+inline __m256i simulated_cvtepi32_epi16(__m512i v) {
+  int32_t lanes[16];
+  int16_t halves[16];
+  std::memcpy(lanes, &v, sizeof lanes);
+  for (int i = 0; i < 16; ++i) halves[i] = static_cast<int16_t>(lanes[i]);
+  __m256i out;
+  std::memcpy(&out, halves, sizeof out);
+  return out;
+}
+
 // v 2^n with one rounding. SIMDe's multiplies by 2^n, which is 0 or infinity where the product need not be.
 inline __m512 simulated_scalef(__m512 v, __m512 n) {
   float values[16], powers[16];
@@ -102,12 +121,18 @@ inline __m512 simulated_scalef(__m512 v, __m512 n) {
 #undef _mm512_cvtepi8_epi32
 #define _mm512_cvtepi8_epi32(v) \
   ::espalier::join_halves<__m512i>(_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))
+#undef _mm512_cvtepi32_epi16
+#define _mm512_cvtepi32_epi16(v) ::espalier::simulated_cvtepi32_epi16(v)
 #undef _mm512_cvtss_f32
 #define _mm512_cvtss_f32(v) _mm_cvtss_f32(::espalier::half_of<__m128>(v, 0))
 #undef _mm512_cvtneps_pbh
 #define _mm512_cvtneps_pbh(v) ::espalier::simulated_cvtneps_pbh(v)
 #undef _mm512_reduce_max_epu32
 #define _mm512_reduce_max_epu32(v) ::espalier::simulated_reduce_max_epu32(v)
+#undef _mm512_reduce_max_ps
+#define _mm512_reduce_max_ps(v) ::espalier::simulated_reduce_max_ps(v, 1.0f)
+#undef _mm512_reduce_min_ps
+#define _mm512_reduce_min_ps(v) (-::espalier::simulated_reduce_max_ps(v, -1.0f))
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps(v, n) ::espalier::simulated_scalef(v, n)
 #undef _mm512_stream_si512
