@@ -1,7 +1,7 @@
 // Prefetching for the streaming kernels. Only ISA files include this; everything is local to the including file.
 // Measured on Granite Rapids, m = 1, one core, cold weights, share of the read bandwidth: one panel at a time with one
 // prefetch 2 KiB ahead 0.75 (int8) to 0.9 (f32); four panels at a time 0.83 to 1.05; with these two prefetches 0.94
-// (int8) to 1.1 (f32). Grouped 4-bit formats reach 1.1 with them; twice as far ahead costs 4 (nf4) to 13 % (int4) there.
+// (int8) to 1.1 (f32). Grouped 4-bit formats reach 1.1 so; twice as far ahead costs 4 (nf4) to 13 % (int4).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
