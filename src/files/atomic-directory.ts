@@ -163,7 +163,13 @@ export async function makeDirectory(path: string): Promise<void> {
     await mkdir(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
+    if (code === "EEXIST") {
+      if ((await stat(path)).isDirectory()) return;
+      throw Object.assign(new Error(`${path} is not a directory`, { cause: error }), {
+        code: "ENOTDIR",
+        syscall: "mkdir",
+      });
+    }
     if (code !== "ENOENT" || dirname(path) === path) throw error;
     await makeDirectory(dirname(path));
     await mkdir(path);

@@ -28,8 +28,8 @@ export const quantizeSchema = z.strictObject({
   perTensor: z.boolean().default(false),
   /** How the range of a group is found. */
   method: z.enum(rangeMethods).default("max"),
-  /** With method percentile: the share of weights inside the range. */
-  percentile: z.number().gt(0).max(1).default(0.9999),
+  /** With method percentile: the share of weights inside the range. Default 0.9999. */
+  percentile: z.number().gt(0).max(1).optional(),
   /** Patterns of weights to quantize as well: the head, the embedding. */
   include: z.array(z.string().min(1)).default([]),
   /** Patterns of weights that stay as they are. */
@@ -92,10 +92,16 @@ function checkScheme(scheme: Scheme | null, options: ResolvedQuantizeOptions): v
   if (options.perTensor && !takes("grid")) throw quantizeError(`perTensor: ${names} has groups or blocks`);
   if (options.method === "hqq" && !takes("asymmetric"))
     throw quantizeError(`method: hqq finds zero points, which ${names} does not have; expected w4a16 or w8a16`);
+  if (options.percentile !== undefined && options.method !== "percentile")
+    throw quantizeError(`percentile: expected none with method ${options.method}, found ${options.percentile}`);
   for (const row of all)
     if (row.stored === null && !options.simulate)
       throw quantizeError(`scheme: ${row.id}: no file format that others read holds it; use simulate`);
   const methods = new Set(all.flatMap((row) => row.stored?.method ?? []));
   if (methods.size > 1 && !options.simulate)
     throw quantizeError(`overrides: ${[...methods].join(" and ")} cannot be mixed in one model`);
+  if (options.kvCache !== undefined && methods.has("bitsandbytes") && !options.simulate)
+    throw new EspalierError("ERR_ARGUMENT", "quantize: kvCache: bitsandbytes' configuration has no place for it", {
+      hint: "Whoever loads the engine can ask for it: --kv-dtype.",
+    });
 }

@@ -36,6 +36,8 @@ export interface QuantizePlan {
   quantizedParameters: number;
 }
 
+const USUAL_PERCENTILE = 0.9999;
+
 /** ERR_ARGUMENT for a pattern that matches nothing, ERR_QUANT_GROUP_SIZE, ERR_WEIGHT_FORMAT for quantized sources. */
 export function planQuantization(checkpoint: Checkpoint, options: ResolvedQuantizeOptions): QuantizePlan {
   refuseQuantized(checkpoint);
@@ -105,7 +107,19 @@ function checkPatterns(expected: ExpectedTensor[], options: ResolvedQuantizeOpti
   for (const [name, patterns] of Object.entries(lists))
     for (const pattern of patterns)
       if (!expected.some((tensor) => isMatrix(tensor) && matches(pattern, tensor)))
-        throw quantizeError(`${name}: the pattern "${pattern}" matches no weight of this model`);
+        throw new EspalierError(
+          "ERR_ARGUMENT",
+          `quantize: ${name}: the pattern "${pattern}" matches no weight of this model`,
+          { hint: hintForPattern(pattern, expected) },
+        );
+}
+
+function hintForPattern(pattern: string, expected: ExpectedTensor[]): string {
+  const tied = !expected.some(({ role }) => role === "lm_head");
+  if (tied && matchesPattern(pattern.replace(/\.weight$/, ""), "lm_head"))
+    return "This model's head is its embedding: model.embed_tokens.";
+  const example = expected.find(isMatrix);
+  return `Patterns are of whole names, as in ${example === undefined ? "" : moduleOf(example)} or *.down_proj; * is any characters.`;
 }
 
 /** Linear layers but the head; more by `include` and `overrides`. */
@@ -130,6 +144,11 @@ function plan(
   const grid = perTensor ? "tensor" : groupSize === null ? scheme.grid : "group";
   const asymmetric = scheme.allows.includes("asymmetric") && (options.asymmetric || options.method === "hqq");
   const across = scheme.stored?.method === "bitsandbytes";
+  if (across && groupSize !== null && (groupSize < 32 || !Number.isInteger(Math.log2(groupSize))))
+    throw new EspalierError(
+      "ERR_QUANT_GROUP_SIZE",
+      `groupSize: expected a power of two from 32 to 4096 with ${scheme.id}, found ${groupSize}`,
+    );
   if (grid === "group" && !across && groupSize !== null && cols % groupSize !== 0)
     throw new EspalierError(
       "ERR_QUANT_GROUP_SIZE",
@@ -150,7 +169,7 @@ function plan(
       ...(grid === "tensor" ? { blockRows: -1 } : {}),
       ...(grid === "block" ? { blockRows: 128, blockCols: 128 } : {}),
       method: options.method === "hqq" && !asymmetric ? "max" : options.method,
-      percentile: options.percentile,
+      percentile: options.percentile ?? USUAL_PERCENTILE,
       scaleType: across ? "f32" : dtype,
       sourceDtype: dtype,
       nested: options.doubleQuant && scheme.allows.includes("doubleQuant"),

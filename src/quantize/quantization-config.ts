@@ -11,10 +11,12 @@ const TORCH_NAMES: Readonly<Record<WeightDtype, string>> = { f32: "float32", f16
 
 /** null when nothing in the files is quantized. */
 export function quantizationConfig(plan: QuantizePlan, options: ResolvedQuantizeOptions): object | null {
-  const quantized = plan.weights.filter((weight) => weight.quantized !== null);
-  if (options.simulate || (quantized.length === 0 && options.kvCache === undefined)) return null;
+  // Simulated weights are floats to whoever loads them.
+  const stored = options.simulate ? plan.weights.map((weight) => ({ ...weight, quantized: null })) : plan.weights;
+  const quantized = stored.filter((weight) => weight.quantized !== null);
+  if (quantized.length === 0 && options.kvCache === undefined) return null;
   const method = quantized[0]?.quantized?.scheme.stored?.method ?? "compressed-tensors";
-  return method === "bitsandbytes" ? bitsandbytesConfig(plan, options) : compressedTensorsConfig(plan, options);
+  return method === "bitsandbytes" ? bitsandbytesConfig(plan, options) : compressedTensorsConfig(stored, options);
 }
 
 function bitsandbytesConfig({ weights, dtype }: QuantizePlan, options: ResolvedQuantizeOptions): object {
@@ -45,7 +47,7 @@ function unquantizedLinears(weights: PlannedWeight[]): string[] {
   return hasHead ? modules : [...modules, "lm_head"];
 }
 
-function compressedTensorsConfig({ weights }: QuantizePlan, options: ResolvedQuantizeOptions): object {
+function compressedTensorsConfig(weights: PlannedWeight[], options: ResolvedQuantizeOptions): object {
   const groups = new Map<string, { plan: QuantizedPlan; weights: PlannedWeight[] }>();
   for (const weight of weights) {
     if (weight.quantized === null) continue;

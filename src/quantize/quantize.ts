@@ -188,14 +188,15 @@ async function* piecesOf(tensor: CheckpointTensor, dtype: WeightDtype): AsyncGen
 async function quantizeWeight(
   source: CheckpointTensor,
   { tensor, module }: PlannedWeight,
-  { scheme, native }: QuantizedPlan,
+  { scheme, grid, native }: QuantizedPlan,
 ): Promise<{ parts: ShardPart[]; report: QuantizedWeightReport }> {
   try {
     const made = await binding.quantizeTensor(source.mapped, source, native);
     const parts = made.parts.map(({ suffix, type, shape, data }) => ({
       name: `${module}.${suffix}`,
       type,
-      shape,
+      // One block has a matrix of scales too: compressed-tensors looks for [1, 1].
+      shape: grid === "block" && shape.length === 1 ? [1, 1] : shape,
       bytes: data.length,
       pieces: [data],
     }));

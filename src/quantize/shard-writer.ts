@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { open, readFile, rename, rm, stat, truncate, type FileHandle } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, stat, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { EspalierError } from "../errors.js";
 
@@ -208,10 +208,7 @@ export class ShardWriter<Figures> {
         if (record === null) break;
         this.#take(record);
       }
-    if (!(await this.#cutBack())) {
-      this.#records.length = 0;
-      this.#shard = this.#mainBytes = this.#restBytes = 0;
-    }
+    if (this.#records.length === 0 || !(await this.#cutBack())) await this.#beginAnew();
     // Written anew: a line that was cut short goes.
     const kept = [signature, ...this.#records.map((record) => JSON.stringify(record))];
     const fresh = `${this.#path(JOURNAL)}.new`;
@@ -221,6 +218,13 @@ export class ShardWriter<Figures> {
     await file.close();
     await rename(fresh, this.#path(JOURNAL));
     this.#journal = await open(this.#path(JOURNAL), "a");
+  }
+
+  /** Nothing of another run may end up among this one's files: a shard with its final name, a longer file. */
+  async #beginAnew(): Promise<void> {
+    this.#records.length = 0;
+    this.#shard = this.#mainBytes = this.#restBytes = 0;
+    for (const name of await readdir(this.#options.directory)) await rm(this.#path(name), { recursive: true });
   }
 
   #take(record: WeightRecord<Figures>): void {
