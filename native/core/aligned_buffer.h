@@ -47,7 +47,7 @@ class AlignedBuffer {
   }
   size_t size() const { return size_; }
 
- private:
+  // `bytes`, a multiple of kAlignment, to be given to free(); nullptr when there is no memory.
   // Large blocks ask for huge pages: walks of the page table cost matmul up to a third of its speed in a virtual
   // machine.
   static constexpr size_t kHugePage = size_t{2} << 20;
@@ -62,6 +62,7 @@ class AlignedBuffer {
     return block;
   }
 
+ private:
   void swap(AlignedBuffer& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);

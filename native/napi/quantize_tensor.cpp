@@ -141,7 +141,7 @@ class QuantizeWorker : public Napi::AsyncWorker {
                             : job_.dense == DType::kBF16 ? StoredType::kBF16
                                                          : StoredType::kF32;
     const size_t count = matrix.codes.size();
-    WrittenPart part{"weight", type, {matrix.rows, matrix.cols}, std::vector<uint8_t>(count * dtype_size(job_.dense))};
+    WrittenPart part{"weight", type, {matrix.rows, matrix.cols}, CodeVector(count * dtype_size(job_.dense))};
     convert_from_f32(job_.dense, w, part.bytes.data(), count);
     parts_.push_back(std::move(part));
     return Status::ok();
@@ -154,10 +154,10 @@ class QuantizeWorker : public Napi::AsyncWorker {
     Napi::Array shape = Napi::Array::New(Env());
     for (const int64_t size : part.shape) shape.Set(shape.Length(), static_cast<double>(size));
     row.Set("shape", shape);
-    auto* bytes = new std::vector<uint8_t>(std::move(part.bytes));
+    auto* bytes = new CodeVector(std::move(part.bytes));
     row.Set("data", Napi::Buffer<uint8_t>::NewOrCopy(
                         Env(), bytes->data(), bytes->size(),
-                        [](Napi::Env, uint8_t*, std::vector<uint8_t>* owned) { delete owned; }, bytes));
+                        [](Napi::Env, uint8_t*, CodeVector* owned) { delete owned; }, bytes));
     return row;
   }
 

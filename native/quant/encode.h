@@ -20,8 +20,8 @@ using EncodeFn = void (*)(const float* w, int64_t count, float scale, float zero
 
 struct EncodeKernel {
   const char* name;
-  // least and most of 0 and w [count]
-  void (*range)(const float* w, int64_t count, float* low, float* high);
+  // least and most of 0 and w [count]; false when a value is NaN or infinite
+  bool (*range)(const float* w, int64_t count, float* low, float* high);
   EncodeFn encode[kEncodeTypes];  // by CodeType
 };
 

@@ -17,20 +17,27 @@ void for_vectors(const float* w, int64_t count, Body&& body) {
   body(_mm256_load_ps(last), i, count - i);
 }
 
-void range(const float* w, int64_t count, float* low, float* high) {
+bool range(const float* w, int64_t count, float* low, float* high) {
   __m256 least = _mm256_setzero_ps(), most = _mm256_setzero_ps();
+  __m256i sizes = _mm256_setzero_si256();
   for_vectors(w, count, [&](__m256 value, int64_t, int64_t) {
     least = _mm256_min_ps(least, value);
     most = _mm256_max_ps(most, value);
+    sizes = _mm256_max_epu32(sizes, _mm256_slli_epi32(_mm256_castps_si256(value), 1));
   });
   alignas(32) float values[16];
+  alignas(32) uint32_t bits[8];
   _mm256_store_ps(values, least);
   _mm256_store_ps(values + 8, most);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(bits), sizes);
   *low = *high = 0;
+  bool finite = true;
   for (int i = 0; i < 8; ++i) {
     *low = values[i] < *low ? values[i] : *low;
     *high = values[8 + i] > *high ? values[8 + i] : *high;
+    finite = finite && bits[i] <= 0x7f7fffffu << 1;  // infinity and NaN have the largest bits
   }
+  return finite;
 }
 
 // Codes in 32-bit lanes -> bytes.

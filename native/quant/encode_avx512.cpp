@@ -8,8 +8,9 @@ namespace {
 
 __mmask16 lanes(int64_t count) { return count >= 16 ? __mmask16{0xffff} : static_cast<__mmask16>((1u << count) - 1u); }
 
-void range(const float* w, int64_t count, float* low, float* high) {
+bool range(const float* w, int64_t count, float* low, float* high) {
   __m512 least[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()}, most[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  __m512i sizes[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
   for (int64_t i = 0; i < count; i += 32)
     for (int half = 0; half < 2; ++half) {
       const int64_t at = i + half * 16;
@@ -17,9 +18,13 @@ void range(const float* w, int64_t count, float* low, float* high) {
       const __m512 value = _mm512_maskz_loadu_ps(lanes(count - at), w + at);
       least[half] = _mm512_min_ps(least[half], value);
       most[half] = _mm512_max_ps(most[half], value);
+      sizes[half] = _mm512_max_epu32(sizes[half], _mm512_slli_epi32(_mm512_castps_si512(value), 1));
     }
   *low = _mm512_reduce_min_ps(_mm512_min_ps(least[0], least[1]));
   *high = _mm512_reduce_max_ps(_mm512_max_ps(most[0], most[1]));
+  // Without their signs, infinity and NaN have the largest bits.
+  const __m512i limit = _mm512_set1_epi32(static_cast<int>(0x7f7fffffu << 1));
+  return _mm512_cmpgt_epu32_mask(_mm512_max_epu32(sizes[0], sizes[1]), limit) == 0;
 }
 
 __m512 magnitude(__m512 x) { return _mm512_abs_ps(x); }

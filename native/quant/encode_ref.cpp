@@ -9,14 +9,17 @@
 namespace espalier {
 namespace {
 
-void range(const float* w, int64_t count, float* low, float* high) {
+bool range(const float* w, int64_t count, float* low, float* high) {
   float least = 0, most = 0;
+  bool finite = true;
   for (int64_t i = 0; i < count; ++i) {
     least = std::min(least, w[i]);
     most = std::max(most, w[i]);
+    finite = finite && std::isfinite(w[i]);
   }
   *low = least;
   *high = most;
+  return finite;
 }
 
 // The clamp comes before the rounding, as in compressed-tensors; both orders give the same.

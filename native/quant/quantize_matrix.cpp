@@ -1,6 +1,7 @@
 // quantize_matrix: ranges of all cells, their scales, then the codes; each over the pool.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <atomic>
 #include <cfloat>
 #include <cmath>
 
@@ -35,17 +36,23 @@ class Quantizer {
  public:
   Quantizer(const CellCoder& coder, const QuantizeOptions& options, const float* w, ThreadPool* pool,
             QuantizedMatrix* out)
-      : coder_(coder), options_(options), w_(w), pool_(pool), out_(*out), cells_(out->scales.size()) {}
+      : coder_(coder), options_(options), w_(w), pool_(pool), out_(*out) {}
 
-  void run() {
+  // False when a weight is not finite.
+  bool run() {
+    const bool own_cells = out_.grid.across_rows || out_.grid.row_span == 1;
+    if (options_.method == RangeMethod::kMax && own_cells) return run_at_once();
+    cells_.resize(out_.scales.size());
+    measure();
+    if (!finite_) return false;
     if (options_.method == RangeMethod::kHqq) {
       hqq_scales(w_, options_.integer_zeros, options_.scale_type, pool_, &out_);
     } else {
-      measure();
       if (options_.method != RangeMethod::kMax) refine();
       set_scales();
     }
     encode();
+    return true;
   }
 
  private:
@@ -56,9 +63,11 @@ class Quantizer {
   template <typename F>
   void for_pieces(int64_t row_begin, int64_t row_end, F&& body) const {
     const int64_t span = out_.grid.col_span, cols = out_.cols;
-    for (int64_t row = row_begin; row < row_end; ++row)
-      for (int64_t col = 0; col < cols; col += span)
-        body(Piece{row * cols + col, std::min(span, cols - col), out_.scale_index(row, col)});
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      size_t cell = out_.scale_index(row, 0);
+      for (int64_t col = 0; col < cols; col += span, ++cell)
+        body(Piece{row * cols + col, std::min(span, cols - col), cell});
+    }
   }
 
   // The same for cells [begin, end) of a flattened matrix.
@@ -73,18 +82,36 @@ class Quantizer {
   template <typename F>
   void for_all(F&& body) const {
     if (out_.grid.across_rows)
-      return for_ranges(pool_, static_cast<int64_t>(cells_.size()), 64,
+      return for_ranges(pool_, static_cast<int64_t>(out_.scales.size()), 64,
                         [&](int64_t begin, int64_t end, int) { for_flat(begin, end, body); });
     for_ranges(pool_, bands(), 1, [&](int64_t begin, int64_t end, int) {
       for_pieces(begin * out_.grid.row_span, std::min(out_.rows, end * out_.grid.row_span), body);
     });
   }
 
+  // Every cell is a piece: its weights are read once, and once more from the nearest cache.
+  bool run_at_once() {
+    const EncodeFn encode = coder_.kernel->encode[static_cast<int>(out_.type)];
+    for_all([&](const Piece& piece) {
+      ScaleRange range;
+      note(coder_.kernel->range(w_ + piece.begin, piece.count, &range.low, &range.high));
+      const CellScale scale = coder_.scale_of(range);
+      out_.scales[piece.cell] = scale.scale;
+      if (!out_.zeros.empty()) out_.zeros[piece.cell] = scale.zero;
+      encode(w_ + piece.begin, piece.count, scale.scale, scale.zero, out_.codes.data() + piece.begin);
+    });
+    return finite_;
+  }
+
+  void note(bool finite) {
+    if (!finite) finite_ = false;
+  }
+
   void measure() {
     if (bands() == 1 && !out_.grid.across_rows && out_.rows > 1) return measure_tensor();
     for_all([&](const Piece& piece) {
       ScaleRange found;
-      coder_.kernel->range(w_ + piece.begin, piece.count, &found.low, &found.high);
+      note(coder_.kernel->range(w_ + piece.begin, piece.count, &found.low, &found.high));
       ScaleRange& range = cells_[piece.cell];
       range = {std::min(range.low, found.low), std::max(range.high, found.high)};
     });
@@ -97,7 +124,7 @@ class Quantizer {
     for_ranges(pool_, out_.rows, 16, [&](int64_t begin, int64_t end, int) {
       for_pieces(begin, end, [&](const Piece& piece) {
         ScaleRange& range = rows[static_cast<size_t>(piece.begin / out_.cols * columns) + piece.cell];
-        coder_.kernel->range(w_ + piece.begin, piece.count, &range.low, &range.high);
+        note(coder_.kernel->range(w_ + piece.begin, piece.count, &range.low, &range.high));
       });
     });
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -157,6 +184,7 @@ class Quantizer {
   ThreadPool* pool_;
   QuantizedMatrix& out_;
   std::vector<ScaleRange> cells_;
+  std::atomic<bool> finite_{true};
 };
 
 float largest_of(const EncodeKernel& kernel, const float* w, int64_t rows, int64_t cols, ThreadPool* pool) {
@@ -221,7 +249,6 @@ Status scale_grid_of(const NumberFormat& format, const QuantizeOptions& options,
 Status quantize_matrix(const NumberFormat& format, const QuantizeOptions& options, const float* w, int64_t rows,
                        int64_t cols, Isa isa, ThreadPool* pool, QuantizedMatrix* out) {
   ESP_RETURN_IF_ERROR(check_options(format, options));
-  ESP_RETURN_IF_ERROR(check_weight_values(format.id, w, rows, cols, FLT_MAX, pool));
   QuantizedMatrix matrix;
   matrix.type = format.type;
   matrix.rows = rows;
@@ -234,7 +261,8 @@ Status quantize_matrix(const NumberFormat& format, const QuantizeOptions& option
   if (format.global_scale != nullptr)
     matrix.global_scale = format.global_scale(largest_of(kernel, w, rows, cols, pool));
   const CellCoder coder{&format, &kernel, options.symmetric, options.scale_type, matrix.global_scale};
-  if (rows > 0 && cols > 0) Quantizer(coder, options, w, pool, &matrix).run();
+  if (rows > 0 && cols > 0 && !Quantizer(coder, options, w, pool, &matrix).run())
+    return check_weight_values(format.id, w, rows, cols, FLT_MAX, pool);  // names the first
   // f16 scales of large weights.
   ESP_RETURN_IF_ERROR(check_quantized(matrix));
   *out = std::move(matrix);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/buffer_allocator.h"
 #include "core/status.h"
 #include "core/thread_pool.h"
 #include "quant/code_type.h"
@@ -20,13 +21,15 @@ struct ScaleGrid {
   bool across_rows = false;
 };
 
+using CodeVector = std::vector<uint8_t, BufferAllocator<uint8_t>>;
+
 struct QuantizedMatrix {
   CodeType type = CodeType::kInt8;
   int64_t rows = 0, cols = 0;
   ScaleGrid grid;
-  std::vector<uint8_t> codes;  // [rows, cols], see CodeType
-  std::vector<float> scales;   // [scale_rows, scale_cols]
-  std::vector<float> zeros;    // the same, in units of codes; empty: all 0
+  CodeVector codes;           // [rows, cols], see CodeType
+  std::vector<float> scales;  // [scale_rows, scale_cols]
+  std::vector<float> zeros;   // the same, in units of codes; empty: all 0
   // GPTQ with act-order: the group of every column [cols]; empty: col / col_span.
   std::vector<int32_t> column_groups;
   float global_scale = 1.0f;  // nvfp4: what the stored scales were multiplied with; `scales` are without it

@@ -46,10 +46,10 @@ Status pack_quantized(const std::string& id, const QuantizedMatrix& matrix, Thre
   return Status::ok();
 }
 
-template <typename Array, typename T>
-Array array_of(Napi::Env env, const std::vector<T>& values) {
+template <typename Array, typename Values>
+Array array_of(Napi::Env env, const Values& values) {
   Array out = Array::New(env, values.size());
-  if (!values.empty()) std::memcpy(out.Data(), values.data(), values.size() * sizeof(T));
+  if (!values.empty()) std::memcpy(out.Data(), values.data(), values.size() * sizeof(values[0]));
   return out;
 }
 

@@ -56,7 +56,7 @@ struct WrittenPart {
   std::string suffix;
   StoredType type;
   std::vector<int64_t> shape;
-  std::vector<uint8_t> bytes;
+  CodeVector bytes;
 };
 
 struct WriteOptions {

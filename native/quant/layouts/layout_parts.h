@@ -26,9 +26,9 @@ void set_scales(const QuantizedSource& source, const std::vector<float>& scales,
 // Scales as bytes of options.scale_type; exact, as they were rounded to it before.
 WrittenPart float_part(const char* suffix, const std::vector<float>& values, StoredType type,
                        std::vector<int64_t> shape);
-template <typename T>
-WrittenPart plain_part(const char* suffix, const std::vector<T>& values, StoredType type, std::vector<int64_t> shape) {
-  WrittenPart part{suffix, type, std::move(shape), std::vector<uint8_t>(values.size() * sizeof(T))};
+template <typename Values>
+WrittenPart plain_part(const char* suffix, const Values& values, StoredType type, std::vector<int64_t> shape) {
+  WrittenPart part{suffix, type, std::move(shape), CodeVector(values.size() * sizeof(values[0]))};
   if (!values.empty()) std::memcpy(part.bytes.data(), values.data(), part.bytes.size());
   return part;
 }
