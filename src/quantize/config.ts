@@ -45,6 +45,12 @@ export const quantizeSchema = z.strictObject({
   maxShardBytes: z.number().positive().default(5e9),
   /** Plan and estimate, write nothing. */
   dryRun: z.boolean().default(false),
+  /** HTML page to write: size, perplexity and speed against the source, and the weights that rounding hurts most. */
+  report: path.optional(),
+  /** With report: a UTF-8 text, on which the perplexity of both is measured. */
+  perplexity: path.optional(),
+  /** Of the text: only the first so many tokens. Default 16384. */
+  maxTokens: z.number().int().min(2).optional(),
   /** Directory to make; must not exist. */
   out: path.optional(),
 });
@@ -61,6 +67,10 @@ export function resolveQuantizeOptions(given: QuantizeOptions): ResolvedQuantize
   const options = parseFields(quantizeSchema, given, { code: "ERR_ARGUMENT", where: "quantize" });
   if (options.out === undefined && !options.dryRun) throw quantizeError("out: expected a directory to make");
   for (const [pattern, id] of Object.entries(options.overrides)) schemeOf(id, `overrides["${pattern}"]`);
+  for (const name of ["perplexity", "maxTokens"] as const)
+    if (options[name] !== undefined && options[name === "perplexity" ? "report" : "perplexity"] === undefined)
+      throw quantizeError(`${name}: expected it with ${name === "perplexity" ? "report" : "perplexity"} alone`);
+  if (options.report !== undefined && options.dryRun) throw quantizeError("report: a dry run makes nothing to measure");
   const scheme = schemeOf(options.scheme, "scheme");
   checkScheme(scheme, options);
   return options;

@@ -13,4 +13,5 @@ export {
   type QuantizeProgress,
   type QuantizeResult,
 } from "./quantize.js";
+export type { MeasuredModel, MeasureProgress, QuantizationMeasurement } from "./report.js";
 export { schemes, type Scheme } from "./schemes.js";

@@ -16,11 +16,13 @@ import {
   type WeightDtype,
 } from "../checkpoint/index.js";
 import { EspalierError, toEspalierError } from "../errors.js";
+import { toWriteError } from "../files/atomic-directory.js";
 import { writeDirectoryAlone } from "../files/own-directory.js";
 import { version } from "../version.js";
 import { resolveQuantizeOptions, type QuantizeOptions, type ResolvedQuantizeOptions } from "./config.js";
 import { planQuantization, type PlannedWeight, type QuantizedPlan, type QuantizePlan } from "./plan.js";
 import { quantizationConfig } from "./quantization-config.js";
+import { checkReport, reportQuantization, type MeasureHooks, type QuantizationMeasurement } from "./report.js";
 import { ShardWriter, type ShardPart } from "./shard-writer.js";
 
 export interface QuantizeProgress {
@@ -29,8 +31,7 @@ export interface QuantizeProgress {
   total: number;
 }
 
-export interface QuantizeHooks {
-  signal?: AbortSignal;
+export interface QuantizeHooks extends MeasureHooks {
   onProgress?: (progress: QuantizeProgress) => void;
   /** What it will take, before anything is done. */
   onPlan?: (plan: { peakBytes: number; quantizedParameters: number; parameters: number }) => void;
@@ -66,6 +67,8 @@ export interface QuantizeResult {
   files: string[];
   /** In the model's order. */
   weights: QuantizedWeightReport[];
+  /** With `report`. */
+  measured: QuantizationMeasurement | null;
 }
 
 const PIECE_BYTES = 1 << 22;
@@ -91,7 +94,9 @@ export async function quantize(given: QuantizeOptions, hooks: QuantizeHooks = {}
     sourceBytes: [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
     files: [],
     weights: [],
+    measured: null,
   };
+  await checkReport(checkpoint, options);
   if (options.dryRun || options.out === undefined) return result;
   const { out } = options;
   const busy = `${out}: another process quantizes into it`;
@@ -100,7 +105,28 @@ export async function quantize(given: QuantizeOptions, hooks: QuantizeHooks = {}
     Object.assign(result, written);
     await writeSmallFiles(checkpoint, plan, options, staging, result);
   });
+  if (options.report !== undefined)
+    result.measured = await measure({ ...options, report: options.report, out }, plan, result, hooks);
   return { ...result, out };
+}
+
+/** The model is in place by now, and stays when this fails. */
+async function measure(
+  options: ResolvedQuantizeOptions & { report: string; out: string },
+  { dtype }: QuantizePlan,
+  { weights }: QuantizeResult,
+  hooks: QuantizeHooks,
+): Promise<QuantizationMeasurement> {
+  try {
+    return await reportQuantization(options, dtype, weights, hooks);
+  } catch (error) {
+    const known = toWriteError(toEspalierError(error), options.report);
+    if (!(known instanceof EspalierError)) throw known;
+    throw new EspalierError(known.code, `${options.out} is whole, but its report was not made: ${known.message}`, {
+      hint: known.hint,
+      cause: known,
+    });
+  }
 }
 
 async function writeWeights(
@@ -228,7 +254,15 @@ async function writeSmallFiles(
   directory: string,
   { weights, weightBytes, quantizedParameters }: QuantizeResult,
 ): Promise<void> {
-  const { model: _model, out: _out, dryRun: _dry, ...recorded } = options;
+  const {
+    model: _model,
+    out: _out,
+    dryRun: _dry,
+    report: _page,
+    perplexity: _text,
+    maxTokens: _tokens,
+    ...recorded
+  } = options;
   const lineage = {
     step: "quantize",
     version,

@@ -23,3 +23,5 @@ export {
   type CompressStep,
 } from "./compress/data.js";
 export { renderCompressReport, type StepImportance } from "./compress/page.js";
+export type { QuantizationReportData, ReportedWeight } from "./quantization/data.js";
+export { renderQuantizationReport } from "./quantization/page.js";

@@ -4,12 +4,15 @@ import type { Command } from "commander";
 import {
   quantize,
   schemes,
+  type MeasureProgress,
+  type QuantizationMeasurement,
   type QuantizedWeightReport,
   type QuantizeOptions,
   type QuantizeResult,
 } from "../../quantize/index.js";
 import { formatBytes } from "../format.js";
 import { byteSize, collectPair, positiveNumber, realNumber } from "../options.js";
+import { checkWritable } from "../report-data.js";
 import { action, type CommandContext } from "../run-command.js";
 
 const append = (text: string, before: string[] = []): string[] => [
@@ -37,6 +40,9 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
   ["--dtype <dtype>", "of weights that stay, and of scales: f32, f16, bf16 (default: as the source)"],
   ["--max-shard-size <size>", "largest weight file, as in 5GB (default: 5GB)", byteSize],
   ["--dry-run", "plan and estimate, write nothing"],
+  ["--report <file>", "measure it against its source and write an HTML page: size, speed, the weights that hurt"],
+  ["--perplexity <file>", "with --report: UTF-8 text, the perplexity of both on it"],
+  ["--max-tokens <n>", "with --perplexity: only the first so many tokens (default: 16384)", positiveNumber],
   ["--out <dir>", "model directory to make; must not exist"],
 ];
 
@@ -65,6 +71,7 @@ export function register(program: Command): void {
       ...(override === undefined ? {} : { overrides: override }),
       ...(maxShardSize === undefined ? {} : { maxShardBytes: maxShardSize }),
     } as QuantizeOptions;
+    if (options.report !== undefined) await checkWritable(options.report);
     const result = await quantize(options, { signal: context.signal, ...showQuantizing(context) });
     return { json: result, text: describe(result) };
   });
@@ -73,6 +80,7 @@ export function register(program: Command): void {
 export function showQuantizing(context: CommandContext): {
   onPlan: (plan: { peakBytes: number; quantizedParameters: number; parameters: number }) => void;
   onProgress: (progress: { tensor: string; done: number; total: number }) => void;
+  onMeasure: (progress: MeasureProgress) => void;
 } {
   return {
     onPlan: ({ peakBytes, quantizedParameters, parameters }) =>
@@ -80,6 +88,7 @@ export function showQuantizing(context: CommandContext): {
         `${quantizedParameters} of ${parameters} parameters, about ${formatBytes(peakBytes)} of memory at most`,
       ),
     onProgress: ({ done, total, tensor }) => context.progress.update("quantizing", done, total, tensor),
+    onMeasure: ({ what, done, total }) => context.progress.update(what, done, total),
   };
 }
 
@@ -90,7 +99,30 @@ function describe(result: QuantizeResult): string {
   const head = `${source}: ${quantizedParameters} of ${parameters} parameters (${share} %) to ${scheme}`;
   if (out === null) return `${head}; nothing was written`;
   const sizes = `weights: ${formatBytes(sourceBytes)} -> ${formatBytes(weightBytes)}`;
-  return [`${head}: ${out}`, sizes, ...errorTable(weights)].join("\n");
+  const larger =
+    weightBytes > sourceBytes
+      ? ["the source's own weights are smaller: it is quantized already, or --dtype is wider than it stores"]
+      : [];
+  return [`${head}: ${out}`, sizes, ...larger, ...errorTable(weights), ...measuredLines(result.measured)].join("\n");
+}
+
+function measuredLines(measured: QuantizationMeasurement | null): string[] {
+  if (measured === null) return [];
+  const { source, quantized, report } = measured;
+  const speed = (value: number | null): string => (value === null ? "?" : value.toFixed(1));
+  const lines = [
+    `engines: ${formatBytes(source.engineBytes)} -> ${formatBytes(quantized.engineBytes)}`,
+    `decode: ${speed(source.decodeTokensPerSecond)} -> ${speed(quantized.decodeTokensPerSecond)} tokens a second`,
+    `prefill: ${speed(source.prefillTokensPerSecond)} -> ${speed(quantized.prefillTokensPerSecond)} tokens a second`,
+  ];
+  if (source.perplexity !== null && quantized.perplexity !== null) {
+    const [before, after] = [source.perplexity.perplexity, quantized.perplexity.perplexity];
+    const change = 100 * (after / before - 1);
+    lines.push(
+      `perplexity: ${before.toFixed(3)} -> ${after.toFixed(3)} (${change < 0 ? "" : "+"}${change.toFixed(2)} %)`,
+    );
+  }
+  return [...lines, `report: ${report}`];
 }
 
 const WORST = 8;

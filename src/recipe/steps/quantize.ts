@@ -6,7 +6,7 @@ import { fieldsOf, stepKind } from "../step-kind.js";
 export const quantizeStep = stepKind({
   verb: "quantize",
   options: fieldsOf(quantizeSchema).filter((name) => name !== "dryRun"),
-  paths: { model: ["model"] },
+  paths: { model: ["model"], perplexity: ["text"] },
   makes: "model",
   parse: (given, directory): QuantizeOptions => {
     const options = { ...given, out: directory } as QuantizeOptions;
