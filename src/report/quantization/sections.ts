@@ -16,7 +16,7 @@ const SHOWN = 8;
 /** Weights that are named in the advice, at most. */
 const NAMED = 5;
 /** A weight stands out when its error is that many times the median. */
-const OUTSTANDING = 1.1;
+const OUTSTANDING = 1.05;
 
 export function errorSection(data: QuantizationReportData): Markup | null {
   if (data.weights.length === 0) return null;
