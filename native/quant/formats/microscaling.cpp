@@ -15,7 +15,7 @@ namespace {
 template <int kLargestExponent>
 CellScale power_of_two(float low, float high, bool, float) {
   const float absmax = std::max(-low, high);
-  if (absmax == 0) return {0x1p-126f, 0.0f};
+  if (absmax == 0) return {0x1p-127f, 0.0f};  // exponent 0 in the files
   const int exponent = std::ilogb(absmax) + (std::ldexp(absmax, -std::ilogb(absmax)) >= 1.75f);
   return {std::ldexp(1.0f, std::clamp(exponent - kLargestExponent, -126, 127)), 0.0f};
 }
@@ -28,7 +28,11 @@ CellScale nvfp4_scale(float low, float high, bool, float global) {
   return {stored / global, 0.0f};
 }
 
-float nvfp4_global(float absmax) { return absmax == 0 ? 1.0f : 448.0f * 6.0f / absmax; }
+// 1 where the quotient would be beyond f32.
+float nvfp4_global(float absmax) {
+  const float global = 448.0f * 6.0f / absmax;
+  return std::isfinite(global) ? global : 1.0f;
+}
 
 }  // namespace
 
