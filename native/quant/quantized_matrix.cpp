@@ -55,10 +55,12 @@ Status check_quantized(const QuantizedMatrix& matrix) {
     if (group < 0 || group >= matrix.scale_cols())
       return Status("ERR_QUANT_SCALE", format_text("column group %d; expected 0 to %lld", group,
                                                    static_cast<long long>(matrix.scale_cols() - 1)));
+  // An absmax of bitsandbytes that was quantized itself may come out below 0.
+  const bool below = matrix.type == CodeType::kNf4 || matrix.type == CodeType::kFp4;
   for (size_t i = 0; i < matrix.scales.size(); ++i)
-    if (!(matrix.scales[i] >= 0 && std::isfinite(matrix.scales[i])))
-      return Status("ERR_QUANT_SCALE", format_text("scale %zu is %g; expected a finite value, not below 0", i,
-                                                   static_cast<double>(matrix.scales[i])));
+    if (!(std::isfinite(matrix.scales[i]) && (below || matrix.scales[i] >= 0)))
+      return Status("ERR_QUANT_SCALE", format_text("scale %zu is %g; expected a finite value%s", i,
+                                                   static_cast<double>(matrix.scales[i]), below ? "" : ", not below 0"));
   for (size_t i = 0; i < matrix.zeros.size(); ++i)
     if (!std::isfinite(matrix.zeros[i]))
       return Status("ERR_QUANT_SCALE", format_text("zero point %zu is %g; expected a finite value", i,

@@ -7,7 +7,8 @@
 namespace espalier {
 namespace {
 
-CellScale scale_of(float low, float high, bool, float) { return {std::max(-low, high), 0.0f}; }
+// Of zeros 0, not -0.
+CellScale scale_of(float low, float high, bool, float) { return {std::max(high, -low), 0.0f}; }
 
 }  // namespace
 
