@@ -20,7 +20,7 @@ from compressed_tensors.compressors.nvfp4.helpers import unpack_fp4_from_uint8
 from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config
 from compressed_tensors.quantization.lifecycle.forward import dequantize
 from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
-from quantized_fixture import FIXTURES, linears, tiny_config, tiny_weights, write_fixture, write_model
+from quantized_fixture import FIXTURES, IDS, linears, tiny_config, tiny_weights, write_fixture, write_model
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
@@ -122,6 +122,10 @@ def local(tensors, module):
     return {name.removeprefix(module + "."): t for name, t in tensors.items() if name.startswith(module + ".")}
 
 
+def rounds_activations(quantization):
+    return any(group["input_activations"] is not None for group in quantization["config_groups"].values())
+
+
 def make(name):
     weights = tiny_weights()
     model = LlamaForCausalLM(tiny_config())
@@ -141,7 +145,11 @@ def make(name):
         Path(folder, "config.json").write_text("{}")
         compressor.update_config(folder)
         quantization = json.loads(Path(folder, "config.json").read_text())["quantization_config"]
-    write_fixture(name, stored, quantization, dequantized, MADE_BY)
+    # Its forward pass rounds activations as well.
+    compressor.decompress_model(model)
+    with torch.no_grad():
+        logits = model(torch.tensor([IDS])).logits[0].float().numpy() if rounds_activations(quantization) else None
+    write_fixture(name, stored, quantization, dequantized, MADE_BY, logits=logits)
 
 
 def espalier(*arguments):

@@ -2,8 +2,8 @@
 # A fixture is a model directory under test/fixtures/quantized with expected.json beside it:
 #   madeBy        the script and the versions it ran with
 #   ids, logits   input token ids; [ids.length, vocab_size] f32 little-endian in base64: transformers' Llama over the
-#                 dequantized weights in float32
-#   dequantized   tensor name -> sha256 of its dequantized values, f32 little-endian
+#                 dequantized weights in float32; by the tool itself where activations are rounded too
+#   dequantized   tensor name -> sha256 of its dequantized values, f32 little-endian, -0 as 0
 # SPDX-License-Identifier: Apache-2.0
 import base64
 import hashlib
@@ -69,14 +69,15 @@ def write_model(folder, tensors, quantization, hidden=64):
     (folder / "model.safetensors").chmod(0o644)
 
 
-def write_fixture(name, tensors, quantization, dequantized, made_by, hidden=64):
+def write_fixture(name, tensors, quantization, dequantized, made_by, hidden=64, logits=None):
     """tensors: as stored, of quantized modules; dequantized: their weights in float32, by name."""
     rest = {n: t for n, t in tiny_weights(hidden).items() if n not in dequantized}
     folder = FIXTURES / name
     write_model(folder, {**rest, **tensors}, quantization, hidden)
     whole = {**rest, **dequantized}
-    digests = {n: hashlib.sha256(whole[n].float().contiguous().numpy().astype("<f4").tobytes()).hexdigest() for n in whole}
-    logits = logits_of(whole, hidden)
+    bytes_of = {n: (t.float() + 0.0).contiguous().numpy().astype("<f4").tobytes() for n, t in whole.items()}
+    digests = {n: hashlib.sha256(data).hexdigest() for n, data in bytes_of.items()}
+    logits = logits_of(whole, hidden) if logits is None else logits
     document = dict(
         madeBy=made_by,
         ids=IDS,

@@ -128,12 +128,12 @@ Status write(const QuantizedMatrix& matrix, const WriteOptions& options, std::ve
   for (size_t i = 0; i < count; ++i)
     bytes[i / 2] |= static_cast<uint8_t>(i % 2 == 0 ? matrix.codes[i] << 4 : matrix.codes[i]);
   if (count % 2 != 0) bytes.back() |= matrix.type == CodeType::kNf4 ? 7 : 0;
-  const auto values = block4_values(block_type(matrix.type));
+  std::vector<float> map;
+  for (const float value : block4_values(block_type(matrix.type))) map.push_back(value + 0.0f);  // its maps have no -0
   out->push_back(plain_part("weight", bytes, StoredType::kU8, {static_cast<int64_t>(bytes.size()), 1}));
   float offset = 0;
   ESP_RETURN_IF_ERROR(write_absmax(matrix, options.nested, &offset, out));
-  out->push_back(
-      plain_part("weight.quant_map", std::vector<float>(values.begin(), values.end()), StoredType::kF32, {16}));
+  out->push_back(plain_part("weight.quant_map", map, StoredType::kF32, {16}));
   const std::vector<uint8_t> state = state_json(matrix, options, offset);
   const char* name =
       matrix.type == CodeType::kNf4 ? "weight.quant_state.bitsandbytes__nf4" : "weight.quant_state.bitsandbytes__fp4";

@@ -37,12 +37,21 @@ export function readSafetensors(path: string): TensorBytes[] {
   >;
   return Object.entries(header)
     .filter(([name]) => name !== "__metadata__")
-    .map(([name, { dtype, shape, data_offsets: [from, to] }]) => ({
-      name,
-      dtype,
-      shape,
-      bytes: Buffer.from(bytes.subarray(end + from, end + to)),
-    }));
+    .map(
+      ([
+        name,
+        {
+          dtype,
+          shape,
+          data_offsets: [from, to],
+        },
+      ]) => ({
+        name,
+        dtype,
+        shape,
+        bytes: Buffer.from(bytes.subarray(end + from, end + to)),
+      }),
+    );
 }
 
 export function readConfig(name: string): Record<string, unknown> & { quantization_config: Record<string, unknown> } {

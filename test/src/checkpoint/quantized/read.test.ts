@@ -8,16 +8,18 @@ import { expectedModel, quantizedModel, quantizedModels } from "./fixtures.js";
 
 const root = temporaryDirectory();
 
+/** -0 counts as 0: bitsandbytes' own kernels differ there. */
 const sha256 = (values: Float32Array): string =>
-  createHash("sha256").update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).digest("hex");
+  createHash("sha256")
+    .update(new Uint8Array(values.map((value) => value + 0).buffer))
+    .digest("hex");
 
-/** Largest difference of the logits over the largest logit, by what happens to activations and weights. */
+/** Largest difference of the logits over the largest one, where it is not that of f32 sums. */
 const bounds: Record<string, { bound: number; dequantized?: number }> = {
-  "gptq-act-order": { bound: 1e-3, dequantized: 7 }, // weights rounded to f16
-  "fp8-channel": { bound: 0.05 }, // activations in 8 bits
-  "int8-channel": { bound: 0.02 },
-  "fp8-block": { bound: 1e-3, dequantized: 7 },
-  nvfp4: { bound: 1e-3, dequantized: 7 },
+  "gptq-act-order": { bound: 2e-3, dequantized: 7 }, // weights rounded to f16
+  // compressed-tensors rounds activations to absmax / 127.5, engines to absmax / 127: other codes of 8 bits.
+  "int8-channel": { bound: 0.1 },
+  nvfp4: { bound: 2e-3, dequantized: 7 },
 };
 
 describe.each(quantizedModels)("the quantized checkpoint %s", (name) => {
@@ -39,7 +41,7 @@ describe.each(quantizedModels)("the quantized checkpoint %s", (name) => {
   });
 
   it("is built as it is and gives the reference's logits", async () => {
-    const { bound, dequantized = 0 } = bounds[name] ?? { bound: 1e-4 };
+    const { bound, dequantized = 0 } = bounds[name] ?? { bound: 1e-5 };
     const report = await buildEngine(quantizedModel(name), join(root, name));
     expect(report.dequantized).toHaveLength(dequantized);
     await using engine = await Engine.load(join(root, name));
@@ -47,7 +49,6 @@ describe.each(quantizedModels)("the quantized checkpoint %s", (name) => {
     const largest = expected.logits.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     const found = rows.flatMap((row) => [...row]);
     const difference = largestDifference(found, expected.logits) / largest;
-    console.log(name, difference, JSON.stringify(report.formats));
     expect(difference).toBeLessThan(bound);
   });
 });
