@@ -35,7 +35,7 @@ template <typename Code>
 void for_vectors(const float* w, int64_t count, uint8_t* codes, Code&& code) {
   for (int64_t i = 0; i < count; i += 16) {
     const __mmask16 mask = lanes(count - i);
-    _mm512_mask_cvtepi32_storeu_epi8(codes + i, mask, code(_mm512_maskz_loadu_ps(mask, w + i)));
+    _mm_mask_storeu_epi8(codes + i, mask, _mm512_cvtepi32_epi8(code(_mm512_maskz_loadu_ps(mask, w + i))));
   }
 }
 
