@@ -42,6 +42,7 @@ it("packs the compiled files and little else", () => {
     "minitron-search",
     "minitron-width",
     "nemo-tutorial",
+    "quantize",
     "quickstart",
   ];
   const examples = recipes.map((name) => `examples/recipes/${name}.yaml`);
