@@ -1,6 +1,6 @@
 # Does a quantized model directory give the same logits in transformers (with bitsandbytes or compressed-tensors) as in
 # espalier? Prints the largest difference, and what each makes of a text's perplexity; exits with 1 beyond the bounds.
-#   python test/oracles/quantized_logits.py MODEL TEXT-FILE [--tokens 1024] [--bound 2e-3]
+#   python test/oracles/quantized_logits.py MODEL... TEXT-FILE [--tokens 256] [--windows 8] [--bound 2e-3]
 # Weights in transformers are dequantized to MODEL's dtype; --dtype float32 keeps what scales and codes say exactly.
 # SPDX-License-Identifier: Apache-2.0
 #
@@ -10,7 +10,6 @@ import json
 import math
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
@@ -26,35 +25,57 @@ def espalier(*arguments):
     return json.loads(ran.stdout)
 
 
-def perplexity(logits, ids):
-    return math.exp(torch.nn.functional.cross_entropy(logits[:-1].double(), torch.tensor(ids[1:])).item())
+def load(path, dtype):
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    for module in model.modules():
+        if hasattr(module, "compute_dtype"):  # bitsandbytes: what its layers multiply in
+            module.compute_dtype = dtype
+            module.compute_type_is_set = True
+    return model
+
+
+def evaluate(path, options):
+    """Over windows of one text, each on its own -> largest difference and logit, summed losses, tokens."""
+    ids = AutoTokenizer.from_pretrained(path)(Path(options.text).read_text())["input_ids"]
+    model = load(path, getattr(torch, options.dtype))
+    largest = difference = 0.0
+    losses, tokens, same = [0.0, 0.0], 0, 0
+    for window in range(options.windows):
+        part = ids[window * options.tokens : (window + 1) * options.tokens]
+        with torch.no_grad():
+            expected = model(torch.tensor([part])).logits[0].float()
+        found = torch.tensor(espalier("logits", path, "--ids", ",".join(map(str, part)), "--all", "--json")["logits"])
+        difference = max(difference, (found - expected).abs().max().item())
+        largest = max(largest, expected.abs().max().item())
+        same += (found.argmax(-1) == expected.argmax(-1)).sum().item()
+        for at, logits in enumerate((found, expected)):
+            losses[at] += torch.nn.functional.cross_entropy(
+                logits[:-1].double(), torch.tensor(part[1:]), reduction="sum"
+            ).item()
+        tokens += len(part) - 1
+    return difference / largest, same / (tokens + options.windows), [math.exp(loss / tokens) for loss in losses], tokens
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="+")
     parser.add_argument("text")
-    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--tokens", type=int, default=256, help="of a window")
+    parser.add_argument("--windows", type=int, default=1)
     parser.add_argument("--bound", type=float, default=2e-3, help="of the largest difference over the largest logit")
     parser.add_argument("--perplexity-bound", type=float, default=0.003)
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--dtype", default="float32", help="of transformers; 4-bit floats need bfloat16")
     options = parser.parse_args()
-
-    ids = AutoTokenizer.from_pretrained(options.model)(Path(options.text).read_text())["input_ids"][: options.tokens]
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype=getattr(torch, options.dtype))
-    with torch.no_grad():
-        expected = model(torch.tensor([ids])).logits[0].float()
-    found = torch.tensor(espalier("logits", options.model, "--ids", ",".join(map(str, ids)), "--all", "--json")["logits"])
-    difference = ((found - expected).abs().max() / expected.abs().max()).item()
-    same = (found.argmax(-1) == expected.argmax(-1)).float().mean().item()
-    ours, theirs = perplexity(found, ids), perplexity(expected, ids)
-    ratio = ours / theirs - 1
-    linear = next(type(m).__name__ for n, m in model.named_modules() if n.endswith("q_proj"))
-    print(
-        f"{linear}: {len(ids)} tokens, largest difference {difference:.2e} of the largest logit (bound {options.bound:.0e}), "
-        f"same greedy token {same:.3f}, perplexity {ours:.4f} here, {theirs:.4f} there ({100 * ratio:+.3f} %)"
-    )
-    sys.exit(0 if difference <= options.bound and abs(ratio) <= options.perplexity_bound else 1)
+    good = True
+    for path in options.model:
+        difference, same, (ours, theirs), tokens = evaluate(path, options)
+        good = good and difference <= options.bound and abs(ours / theirs - 1) <= options.perplexity_bound
+        print(
+            f"{Path(path).name}: {tokens} tokens, largest difference {difference:.1e} of the largest logit, same greedy "
+            f"token {same:.4f}, perplexity {ours:.4f} here, {theirs:.4f} there ({100 * (ours / theirs - 1):+.3f} %)",
+            flush=True,
+        )
+    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":
