@@ -81,13 +81,15 @@ inline float simulated_reduce_max_ps(__m512 v, float sign) {
   return best;
 }
 
-inline __m256i simulated_cvtepi32_epi16(__m512i v) {
+// The low bits of every lane.
+template <typename Out, typename Narrow>
+inline Out simulated_narrow(__m512i v) {
   int32_t lanes[16];
-  int16_t halves[16];
+  Narrow parts[16];
   std::memcpy(lanes, &v, sizeof lanes);
-  for (int i = 0; i < 16; ++i) halves[i] = static_cast<int16_t>(lanes[i]);
-  __m256i out;
-  std::memcpy(&out, halves, sizeof out);
+  for (int i = 0; i < 16; ++i) parts[i] = static_cast<Narrow>(lanes[i]);
+  Out out;
+  std::memcpy(&out, parts, sizeof out);
   return out;
 }
 
@@ -122,7 +124,9 @@ inline __m512 simulated_scalef(__m512 v, __m512 n) {
 #define _mm512_cvtepi8_epi32(v) \
   ::espalier::join_halves<__m512i>(_mm256_cvtepi8_epi32(v), _mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))
 #undef _mm512_cvtepi32_epi16
-#define _mm512_cvtepi32_epi16(v) ::espalier::simulated_cvtepi32_epi16(v)
+#define _mm512_cvtepi32_epi16(v) (::espalier::simulated_narrow<__m256i, int16_t>(v))
+#undef _mm512_cvtepi32_epi8
+#define _mm512_cvtepi32_epi8(v) (::espalier::simulated_narrow<__m128i, int8_t>(v))
 #undef _mm512_cvtss_f32
 #define _mm512_cvtss_f32(v) _mm_cvtss_f32(::espalier::half_of<__m128>(v, 0))
 #undef _mm512_cvtneps_pbh

@@ -23,8 +23,7 @@ bool range(const float* w, int64_t count, float* low, float* high) {
   *low = _mm512_reduce_min_ps(_mm512_min_ps(least[0], least[1]));
   *high = _mm512_reduce_max_ps(_mm512_max_ps(most[0], most[1]));
   // Without their signs, infinity and NaN have the largest bits.
-  const __m512i limit = _mm512_set1_epi32(static_cast<int>(0x7f7fffffu << 1));
-  return _mm512_cmpgt_epu32_mask(_mm512_max_epu32(sizes[0], sizes[1]), limit) == 0;
+  return _mm512_reduce_max_epu32(_mm512_max_epu32(sizes[0], sizes[1])) <= 0x7f7fffffu << 1;
 }
 
 __m512 magnitude(__m512 x) { return _mm512_abs_ps(x); }
