@@ -49,7 +49,7 @@ function malformed(where: string, field: string, expected: string, found: unknow
 
 function checkModel(model: Record<string, unknown>, where: string): void {
   const type = model["type"];
-  if (type !== undefined && !["BPE", "WordPiece", "Unigram"].includes(String(type)))
+  if (type !== undefined && !["BPE", "WordPiece", "Unigram"].includes(type as string))
     throw new EspalierError(
       "ERR_TOKENIZER_UNSUPPORTED",
       `${where}: model.type: expected BPE, WordPiece or Unigram, found ${JSON.stringify(type)}`,

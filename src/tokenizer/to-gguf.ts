@@ -33,7 +33,7 @@ export function ggufTokenizer(parts: TokenizerParts, options: ToGgufOptions): Gg
   const json = adaptTokenizerJson(parts.tokenizerJson, parts.where);
   const raw = parts.tokenizerJson as TokenizerJson; // checked above; what was adapted is not wanted here
   if (raw.model["type"] !== "BPE" && raw.model["type"] !== undefined)
-    throw unsupported(parts.where, `model.type: expected BPE, found ${String(raw.model["type"])}`);
+    throw unsupported(parts.where, `model.type: expected BPE, found ${JSON.stringify(raw.model["type"])}`);
   const vocabulary = vocabularyOf(json, parts.where, options.vocabSize);
   const kind = raw.model["byte_fallback"] === true ? sentencePiece : bytePair;
   const special = specialIds(parts, vocabulary, options);
@@ -144,7 +144,7 @@ function addsSpacePrefix(json: TokenizerJson, where: string): boolean {
   const listed = isRecord(json["normalizer"]) ? json["normalizer"]["normalizers"] : undefined;
   const normalizers: unknown[] = Array.isArray(listed) ? listed : [json["normalizer"]];
   const pre = json["pre_tokenizer"];
-  const kinds = normalizers.filter(isRecord).map((part) => String(part["type"]));
+  const kinds = normalizers.filter(isRecord).map((part) => part["type"]);
   const strange = kinds.find((kind) => kind !== "Prepend" && kind !== "Replace");
   if (strange !== undefined) throw unsupported(where, `normalizer: "${strange}" cannot be written as GGUF`);
   if (!isRecord(pre)) return kinds.includes("Prepend");

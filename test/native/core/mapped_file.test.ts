@@ -103,7 +103,7 @@ describe("readTensor checks what it is told", () => {
     ["a negative offset", "ERR_ARGUMENT", { offset: -1 }],
     ["a fraction", "ERR_ARGUMENT", { rows: 1.5 }],
     ["not a number", "ERR_ARGUMENT", { cols: NaN }],
-    ["an unknown type", "ERR_GGUF_TYPE", { type: "q4_k" }],
+    ["an unknown type", "ERR_GGUF_TYPE", { type: "iq4_xs" }],
     ["columns that are no multiple of the block", "ERR_SHAPE", { type: "q8_0", cols: 8, sizeBytes: 34 }],
     ["heads that do not divide the rows", "ERR_SHAPE", { permuteHeads: 3 }],
     ["heads of an odd size", "ERR_SHAPE", { permuteHeads: 4 }],
