@@ -94,7 +94,9 @@ class Quantizer {
     const EncodeFn encode = coder_.kernel->encode[static_cast<int>(out_.type)];
     for_all([&](const Piece& piece) {
       ScaleRange range;
-      note(coder_.kernel->range(w_ + piece.begin, piece.count, &range.low, &range.high));
+      const bool finite = coder_.kernel->range(w_ + piece.begin, piece.count, &range.low, &range.high);
+      note(finite);
+      if (!finite) return;
       const CellScale scale = coder_.scale_of(range);
       out_.scales[piece.cell] = scale.scale;
       if (!out_.zeros.empty()) out_.zeros[piece.cell] = scale.zero;

@@ -59,8 +59,9 @@ Status check_quantized(const QuantizedMatrix& matrix) {
   const bool below = matrix.type == CodeType::kNf4 || matrix.type == CodeType::kFp4;
   for (size_t i = 0; i < matrix.scales.size(); ++i)
     if (!(std::isfinite(matrix.scales[i]) && (below || matrix.scales[i] >= 0)))
-      return Status("ERR_QUANT_SCALE", format_text("scale %zu is %g; expected a finite value%s", i,
-                                                   static_cast<double>(matrix.scales[i]), below ? "" : ", not below 0"));
+      return Status("ERR_QUANT_SCALE",
+                    format_text("scale %zu is %g; expected a finite value%s", i, static_cast<double>(matrix.scales[i]),
+                                below ? "" : ", not below 0"));
   for (size_t i = 0; i < matrix.zeros.size(); ++i)
     if (!std::isfinite(matrix.zeros[i]))
       return Status("ERR_QUANT_SCALE", format_text("zero point %zu is %g; expected a finite value", i,

@@ -47,7 +47,8 @@ struct QuantizedMatrix {
 // (values[code] - zero) * scale of rows [row_begin, row_begin + count) -> out [count, cols] f32.
 void dequantize_rows(const QuantizedMatrix& matrix, int64_t row_begin, int64_t count, float* out);
 
-// Sizes agree, scales are finite and (but for nf4 and fp4) not negative. ERR_SHAPE, ERR_QUANT_SCALE (names the first bad one).
+// Sizes agree, scales are finite and (but for nf4 and fp4) not negative. ERR_SHAPE, ERR_QUANT_SCALE (names the first
+// bad one).
 Status check_quantized(const QuantizedMatrix& matrix);
 
 // What rounding did to w [rows, cols].
