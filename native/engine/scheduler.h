@@ -73,7 +73,6 @@ class Scheduler {
   void admit();
   bool try_admit(Request& request, Clock::time_point handed_in);
   void compose();
-  void after_forward();
   Status take_outputs(const Part& part);
   Status sample_next(Sequence& sequence, float* logits);
   Status collect_rows(const Part& part);

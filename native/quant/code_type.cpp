@@ -4,7 +4,7 @@
 #include <array>
 
 #include "quant/fp8.h"
-#include "quant/nf4.h"
+#include "quant/table4_values.h"
 
 namespace espalier {
 namespace {
@@ -23,17 +23,15 @@ constexpr CodeTypeInfo kTypes[kCodeTypes] = {
 using Table = std::array<float, 256>;
 
 Table table_of(CodeType type) {
-  static constexpr float kMagnitudes[8] = {0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f};
   Table table{};
   for (int code = 0; code < 256; ++code) {
     const auto byte = static_cast<uint8_t>(code);
-    const float magnitude = kMagnitudes[code & 7];
     switch (type) {
       case CodeType::kInt8:
         table[code] = static_cast<int8_t>(byte);
         break;
       case CodeType::kInt4:
-        table[code] = static_cast<float>((code & 15) - 8);
+        table[code] = kInt4Values[code & 15];
         break;
       case CodeType::kFp8E4M3:
         table[code] = fp8_e4m3_to_f32(byte);
@@ -42,13 +40,13 @@ Table table_of(CodeType type) {
         table[code] = fp8_e5m2_to_f32(byte);
         break;
       case CodeType::kNf4:
-        table[code] = block4_values(Block4Type::kNf4)[code & 15];
+        table[code] = kNf4Values[code & 15];
         break;
       case CodeType::kFp4:
-        table[code] = block4_values(Block4Type::kFp4)[code & 15];
+        table[code] = kFp4Values[code & 15];
         break;
       case CodeType::kE2M1:
-        table[code] = (code & 8) != 0 ? -magnitude : magnitude;
+        table[code] = kE2M1Values[code & 15];
         break;
     }
   }

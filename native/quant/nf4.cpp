@@ -5,53 +5,22 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <iterator>
+
+#include "quant/encode_tables.h"
+#include "quant/table4_values.h"
 
 namespace espalier {
 namespace {
 
-constexpr std::array<float, 16> kNf4Values = {
-    -1.0f,
-    -0.6961928009986877f,
-    -0.5250730514526367f,
-    -0.39491748809814453f,
-    -0.28444138169288635f,
-    -0.18477343022823334f,
-    -0.09105003625154495f,
-    0.0f,
-    0.07958029955625534f,
-    0.16093020141124725f,
-    0.24611230194568634f,
-    0.33791524171829224f,
-    0.44070982933044434f,
-    0.5626170039176941f,
-    0.7229568362236023f,
-    1.0f,
-};
-// A value takes the code of how many of these it exceeds.
-constexpr std::array<float, 15> kNf4Thresholds = {
-    -0.8480964004993439f,  -0.6106329262256622f,   -0.4599952697753906f, -0.33967943489551544f, -0.23460740596055984f,
-    -0.13791173323988914f, -0.045525018125772476f, 0.03979014977812767f, 0.1202552504837513f,   0.2035212516784668f,
-    0.2920137718319893f,   0.3893125355243683f,    0.5016634166240692f,  0.6427869200706482f,   0.8614784181118011f,
-};
-
-constexpr std::array<float, 16> kFp4Values = {
-    0.0f,  0.005208333333f,  0.66666667f,  1.0f,  0.33333333f,  0.5f,  0.16666667f,  0.25f,
-    -0.0f, -0.005208333333f, -0.66666667f, -1.0f, -0.33333333f, -0.5f, -0.16666667f, -0.25f,
-};
-// Between magnitudes, ascending; then the codes of the magnitudes.
-constexpr std::array<float, 7> kFp4Thresholds = {
-    0.00260417f, 0.0859375f, 0.20833333f, 0.29166667f, 0.4166667f, 0.583333f, 0.8333333f,
-};
-constexpr std::array<uint8_t, 8> kFp4Codes = {0, 1, 6, 7, 4, 5, 2, 3};
-
+// A value takes the code of how many limits it exceeds; the last is infinity.
 uint8_t nf4_code(float x) {
-  return static_cast<uint8_t>(std::lower_bound(kNf4Thresholds.begin(), kNf4Thresholds.end(), x) -
-                              kNf4Thresholds.begin());
+  return static_cast<uint8_t>(std::lower_bound(std::begin(kNf4Limits), std::end(kNf4Limits), x) - kNf4Limits);
 }
 
 uint8_t fp4_code(float x) {
-  const auto place = std::lower_bound(kFp4Thresholds.begin(), kFp4Thresholds.end(), std::fabs(x));
-  return static_cast<uint8_t>(kFp4Codes[place - kFp4Thresholds.begin()] | (x < 0 ? 8 : 0));
+  const auto* place = std::lower_bound(std::begin(kFp4Limits), std::end(kFp4Limits), std::fabs(x));
+  return static_cast<uint8_t>(kFp4PlaceCodes[place - kFp4Limits] | (x < 0 ? 8 : 0));
 }
 
 // bitsandbytes' CPU code divides by no less than this; its CUDA code would make a block of zeros NaN.

@@ -9,6 +9,7 @@ export {
   type ExportProgress,
   type ExportResult,
 } from "./write.js";
+export { storedDtype } from "./stored-dtype.js";
 export { inspectModel, type ModelSummary } from "./inspect.js";
 export { fingerprintOf } from "./fingerprint.js";
 export { readTensor, readTensorAs, readableTypes, type RowRange } from "./read.js";

@@ -9,6 +9,7 @@ import {
   exportHuggingFace,
   fingerprintOf,
   openWhole,
+  storedDtype,
   type Checkpoint,
   type ExportProgress,
   type WeightDtype,
@@ -181,13 +182,6 @@ async function write(
     ...(onProgress === undefined ? {} : { onProgress }),
   });
   return { files, weightBytes };
-}
-
-/** As the source stores its weights, f32 where those are quantized or mixed. */
-function storedDtype({ tensors }: Checkpoint): WeightDtype {
-  const types = new Set([...tensors.values()].map(({ type }) => type));
-  const [only] = types;
-  return types.size === 1 && (only === "f16" || only === "bf16") ? only : "f32";
 }
 
 /** As a config.json says that its weights are stored. */

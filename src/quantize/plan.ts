@@ -4,7 +4,7 @@
  */
 import { totalmem } from "node:os";
 import type { QuantizeTensorOptions } from "../binding.js";
-import type { Checkpoint, WeightDtype } from "../checkpoint/index.js";
+import { storedDtype, type Checkpoint, type WeightDtype } from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { expectedTensors, type ExpectedTensor } from "../model/families.js";
 import { matchesPattern } from "../model/name-pattern.js";
@@ -85,13 +85,6 @@ function checkMemory(peakBytes: number): void {
     "ERR_OUT_OF_MEMORY",
     `quantize: the largest weight needs about ${Math.ceil(peakBytes / 1e9)} GB, this machine has ${Math.floor(totalmem() / 1e9)}`,
   );
-}
-
-/** As the source stores its weights, f32 where those are quantized or mixed. */
-function storedDtype({ tensors }: Checkpoint): WeightDtype {
-  const types = new Set([...tensors.values()].map(({ type }) => type));
-  const [only] = types;
-  return types.size === 1 && (only === "f16" || only === "bf16") ? only : "f32";
 }
 
 function matches(pattern: string, tensor: ExpectedTensor): boolean {
