@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What compressed-tensors makes of weights in int4, for native/quant/int4_group.cpp.
+"""What compressed-tensors makes of weights in int4: for number format "int4" and layout "pack-quantized".
 
 Writes test/fixtures/quant/int4_group.json: scales, zero points, codes, packed words and dequantized values of one weight by
 group size and symmetry.

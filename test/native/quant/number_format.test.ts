@@ -1,9 +1,12 @@
 /**
- * quantize_matrix: every number format, grid and range method; the older, format-by-format code is the reference.
+ * quantize_matrix: every number format, grid and range method. References: what the tools that define a format made of
+ * weights (test/oracles/), and plain conversions of single values.
  */
+import { createHash } from "node:crypto";
 import { binding } from "../../../src/binding.js";
 import { compareExact } from "../../compare.js";
 import { isas, randomArray } from "../kernels/matmul-cases.js";
+import * as int4 from "./int4-fixture.js";
 
 interface Options {
   format: string;
@@ -138,23 +141,34 @@ describe("quantize_matrix", () => {
   const [rows, cols] = [6, 256];
   const w = awkward(rows * cols, 11);
 
-  it("int4 equals the reference of compressed-tensors' scheme", () => {
-    for (const symmetric of [true, false])
-      for (const group of [32, 64, 128, 256]) {
-        const actual = quantize({ format: "int4", w, rows, cols, group, symmetric });
-        const scales = new Float32Array((rows * cols) / group);
-        const zeroPoints = symmetric ? undefined : new Int8Array(scales.length);
-        binding.testing["int4_group_ranges"]!({ rows, cols, groupSize: group, w, scales, zeroPoints });
-        const q = new Int8Array(rows * cols);
-        binding.testing["int4_group_quantize"]!({ rows, cols, groupSize: group, w, scales, zeroPoints, q });
-        compareExact(actual.scales, scales, "scales");
-        compareExact(
-          actual.codes,
-          Uint8Array.from(q, (code) => code + 8),
-          "codes",
-        );
-        if (zeroPoints !== undefined) compareExact(actual.zeros, Float32Array.from(zeroPoints), "zeros");
+  it.each(int4.cases)(
+    "int4 in groups of $groupSize, symmetric $symmetric: what compressed-tensors makes of it",
+    ({ groupSize, symmetric, scales, zeroPoints, packed, dequantized }) => {
+      for (const isa of isas) {
+        const call = { format: "int4", w: int4.weight, rows: int4.rows, cols: int4.cols, group: groupSize, symmetric };
+        const actual = quantize({ ...call, isa });
+        compareExact(actual.scales, scales, `${isa} scales`);
+        if (!symmetric) compareExact(actual.zeros, zeroPoints, `${isa} zeros`);
+        const codes = actual.codes.map((_, i) => (packed[i >> 3]! >>> (4 * (i & 7))) & 15);
+        compareExact(actual.codes, codes, `${isa} codes`);
+        const digest = createHash("sha256").update(new Uint8Array(actual.dequantized.buffer)).digest("hex");
+        expect(digest).toBe(dequantized);
       }
+    },
+  );
+
+  it("integers keep zeros, tiny and huge groups finite", () => {
+    for (const format of ["int4", "int8"])
+      for (const symmetric of [true, false])
+        for (const values of [
+          [0, 0, 0, 0],
+          [1e-45, 0, 0, -1e-45],
+          [3e38, -3e38, 0, 1],
+        ]) {
+          const found = quantize({ format, w: Float32Array.from(values), rows: 1, cols: 4, group: 0, symmetric });
+          expect([...found.scales, ...found.dequantized].every(Number.isFinite)).toBe(true);
+          expect(found.dequantized[2]).toBe(0);
+        }
   });
 
   it.each(["nf4", "fp4"])("%s equals the reference of bitsandbytes' scheme, blocks across rows", (format) => {
