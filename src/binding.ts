@@ -102,7 +102,9 @@ export interface NumberFormat {
 export interface QuantizeTensorOptions {
   /** A row of `numberFormats()`. */
   format: string;
-  /** A row of `quantLayouts()`, or "dense": rounded weights in `sourceDtype` again. */
+  /**
+   * A row of `quantLayouts()`; "onnx" (native/quant/layouts/onnx.h); or "dense": rounded weights in `sourceDtype` again.
+   */
   layout: string;
   symmetric?: boolean;
   /** Columns; 0: whole rows. */
@@ -119,8 +121,17 @@ export interface QuantizeTensorOptions {
   nested?: boolean;
 }
 
+/** A tensor of a weight written in a layout. */
+export interface WrittenPart {
+  suffix: string;
+  /** As safetensors spells it. */
+  type: string;
+  shape: number[];
+  data: Uint8Array;
+}
+
 export interface QuantizedTensor {
-  parts: { suffix: string; type: string; shape: number[]; data: Uint8Array }[];
+  parts: WrittenPart[];
   /** Σ (w - ŵ)², Σ w² and max |w - ŵ|. */
   squaredError: number;
   squaredSum: number;
@@ -290,6 +301,14 @@ export interface NativeBinding {
   packTensor(file: MappedFile, source: TensorSource, format: string, transform?: PackTransform): Promise<Uint8Array>;
   /** Reads a tensor and quantizes it, off the event loop. ERR_QUANT_GROUP_SIZE, ERR_WEIGHT_VALUE, ERR_WEIGHT_FORMAT. */
   quantizeTensor(file: MappedFile, source: TensorSource, options: QuantizeTensorOptions): Promise<QuantizedTensor>;
+  /**
+   * Codes and scales of a quantized weight in another layout (as in QuantizeTensorOptions, but "dense"), off the event
+   * loop. ERR_WEIGHT_FORMAT when the layout or `scaleType` cannot hold them.
+   */
+  convertQuantized(
+    source: QuantizedSource,
+    options: { layout: string; scaleType: "f32" | "f16" | "bf16" },
+  ): Promise<WrittenPart[]>;
   numberFormats(): NumberFormat[];
   quantLayouts(): QuantLayout[];
   /** Parts are there, with the types and shapes they must have. ERR_QUANT_PARTS, ERR_FILE_TRUNCATED. */

@@ -424,8 +424,8 @@ export const errorTable = {
     hint: "Run the command with --help.",
   },
   ERR_WEIGHT_FORMAT: {
-    meaning: "There is no weight format of that name.",
-    hint: "The message lists those that exist.",
+    meaning: "There is no weight format of that name, or a format cannot hold a weight.",
+    hint: "The message lists those that exist, or says what does not fit.",
   },
   ERR_WEIGHT_VALUE: {
     meaning: "A weight is NaN or infinite.",

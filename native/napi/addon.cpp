@@ -7,6 +7,7 @@
 #include "napi/calibrator.h"
 #include "napi/ceilings.h"
 #include "napi/communicator.h"
+#include "napi/convert_quantized.h"
 #include "napi/encode_blocks.h"
 #include "napi/engine.h"
 #include "napi/families.h"
@@ -55,6 +56,7 @@ Napi::Value js_read_tensor(const Napi::CallbackInfo& info) { return guarded(info
 
 Napi::Value js_pack_tensor(const Napi::CallbackInfo& info) { return guarded(info, pack_tensor_for_js); }
 Napi::Value js_quantize_tensor(const Napi::CallbackInfo& info) { return guarded(info, quantize_tensor_for_js); }
+Napi::Value js_convert_quantized(const Napi::CallbackInfo& info) { return guarded(info, convert_quantized_for_js); }
 Napi::Value js_check_quantized(const Napi::CallbackInfo& info) { return guarded(info, check_quantized_for_js); }
 
 Napi::Value js_encode_blocks(const Napi::CallbackInfo& info) { return guarded(info, encode_blocks_for_js); }
@@ -78,6 +80,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("encodeBlocks", Napi::Function::New(env, js_encode_blocks));
   exports.Set("topLogits", Napi::Function::New(env, js_top_logits));
   exports.Set("quantizeTensor", Napi::Function::New(env, js_quantize_tensor));
+  exports.Set("convertQuantized", Napi::Function::New(env, js_convert_quantized));
   exports.Set("numberFormats", Napi::Function::New(env, number_formats_for_js));
   exports.Set("quantLayouts", Napi::Function::New(env, quant_layouts_for_js));
   exports.Set("checkQuantized", Napi::Function::New(env, js_check_quantized));

@@ -14,7 +14,7 @@
 #include "napi/guard.h"
 #include "napi/mapped_file.h"
 #include "napi/offline_pool.h"
-#include "quant/layouts/layout.h"
+#include "napi/written_parts.h"
 
 namespace espalier {
 namespace {
@@ -26,7 +26,7 @@ Napi::Error argument_error(Napi::Env env, const std::string& what) {
 struct Job {
   const NumberFormat* format = nullptr;
   QuantizeOptions options;
-  const QuantLayout* layout = nullptr;  // nullptr: dequantized again, in `dense`
+  WeightWriter writer = nullptr;  // nullptr: dequantized again, in `dense`
   DType dense = DType::kF32;
   WriteOptions write;
 };
@@ -48,9 +48,7 @@ void set_scale_type(const std::string& name, Job* job) {
   job->options.scale_type = dtype == DType::kF16    ? ScaleType::kF16
                             : dtype == DType::kBF16 ? ScaleType::kBF16
                                                     : ScaleType::kF32;
-  job->write.scale_type = dtype == DType::kF16    ? StoredType::kF16
-                          : dtype == DType::kBF16 ? StoredType::kBF16
-                                                  : StoredType::kF32;
+  job->write.scale_type = stored_float_type(name);
 }
 
 void set_source_dtype(const std::string& name, Job* job) {
@@ -67,16 +65,14 @@ Job job_of(const Napi::Value& value) {
     throw argument_error(
         value.Env(), "format: expected one of " + number_format_names() + ", found \"" + args.string("format") + "\"");
   const std::string layout = args.string("layout");
-  job.layout = find_quant_layout(layout);
-  if (layout != "dense" && (job.layout == nullptr || job.layout->write == nullptr))
-    throw argument_error(value.Env(), "layout: \"" + layout + "\" is not written");
+  if (layout != "dense") job.writer = weight_writer_of(value.Env(), layout);
   job.options.symmetric = args.boolean("symmetric", true);
   job.options.group = args.integer("group", -1);
   job.options.block_rows = args.integer("blockRows", 0);
   job.options.block_cols = args.integer("blockCols", 0);
   job.options.method = method_of(value.Env(), args.string("method", "max"));
   job.options.percentile = args.number("percentile", 0.9999);
-  job.options.integer_zeros = job.layout != nullptr;
+  job.options.integer_zeros = job.writer != nullptr;
   job.write.nested = args.boolean("nested", false);
   set_scale_type(args.string("scaleType", "f32"), &job);
   if (job.format->own_scale == ScaleType::kE8M0) job.write.scale_type = StoredType::kU8;
@@ -106,10 +102,8 @@ class QuantizeWorker : public Napi::AsyncWorker {
   void OnOK() override {
     const Napi::HandleScope scope(Env());
     if (!status_.is_ok()) return deferred_.Reject(to_js_error(Env(), status_).Value());
-    Napi::Array parts = Napi::Array::New(Env());
-    for (WrittenPart& part : parts_) parts.Set(parts.Length(), part_for_js(std::move(part)));
     Napi::Object out = Napi::Object::New(Env());
-    out.Set("parts", parts);
+    out.Set("parts", written_parts_for_js(Env(), std::move(parts_)));
     out.Set("squaredError", error_.squared_error);
     out.Set("squaredSum", error_.squared_sum);
     out.Set("largestError", error_.largest_error);
@@ -129,7 +123,7 @@ class QuantizeWorker : public Napi::AsyncWorker {
     ESP_RETURN_IF_ERROR(
         quantize_matrix(*job_.format, job_.options, w, rows, cols, current_isa(), &offline_pool(), &matrix));
     error_ = quantization_error(matrix, w, &offline_pool());
-    return job_.layout != nullptr ? job_.layout->write(matrix, job_.write, &parts_) : write_dense(matrix, w);
+    return job_.writer != nullptr ? job_.writer(matrix, job_.write, &parts_) : write_dense(matrix, w);
   }
 
   // What the weight is after rounding, in the source's own type.
@@ -137,28 +131,12 @@ class QuantizeWorker : public Napi::AsyncWorker {
     offline_pool().run_ranges(matrix.rows, 16, [&](int64_t begin, int64_t end, int) {
       dequantize_rows(matrix, begin, end - begin, w + begin * matrix.cols);
     });
-    const StoredType type = job_.dense == DType::kF16    ? StoredType::kF16
-                            : job_.dense == DType::kBF16 ? StoredType::kBF16
-                                                         : StoredType::kF32;
+    const StoredType type = stored_float_type(dtype_info(job_.dense)->name);
     const size_t count = matrix.codes.size();
     WrittenPart part{"weight", type, {matrix.rows, matrix.cols}, CodeVector(count * dtype_size(job_.dense))};
     convert_from_f32(job_.dense, w, part.bytes.data(), count);
     parts_.push_back(std::move(part));
     return Status::ok();
-  }
-
-  Napi::Object part_for_js(WrittenPart part) {
-    Napi::Object row = Napi::Object::New(Env());
-    row.Set("suffix", part.suffix);
-    row.Set("type", stored_type_info(part.type).name);
-    Napi::Array shape = Napi::Array::New(Env());
-    for (const int64_t size : part.shape) shape.Set(shape.Length(), static_cast<double>(size));
-    row.Set("shape", shape);
-    auto* bytes = new CodeVector(std::move(part.bytes));
-    row.Set("data", Napi::Buffer<uint8_t>::NewOrCopy(
-                        Env(), bytes->data(), bytes->size(),
-                        [](Napi::Env, uint8_t*, CodeVector* owned) { delete owned; }, bytes));
-    return row;
   }
 
   Napi::Promise::Deferred deferred_;

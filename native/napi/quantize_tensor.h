@@ -5,7 +5,8 @@
 
 namespace espalier {
 
-// (file, source, { format, layout | dense, symmetric, group, blockRows, blockCols, method, percentile, scaleType,
+// (file, source, { format, layout | "onnx" | "dense", symmetric, group, blockRows, blockCols, method, percentile,
+// scaleType,
 //   sourceDtype, nested }) -> Promise<{ parts: [{ suffix, type, shape, data }], squaredError, squaredSum, largestError
 //   }>
 Napi::Value quantize_tensor_for_js(const Napi::CallbackInfo& info);

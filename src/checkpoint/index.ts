@@ -10,6 +10,7 @@ export {
   type ExportResult,
 } from "./write.js";
 export { storedDtype } from "./stored-dtype.js";
+export { namingTensor } from "./naming-tensor.js";
 export { inspectModel, type ModelSummary } from "./inspect.js";
 export { fingerprintOf } from "./fingerprint.js";
 export { readTensor, readTensorAs, readableTypes, type RowRange } from "./read.js";

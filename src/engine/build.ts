@@ -6,8 +6,8 @@ import { open, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { endianness } from "node:os";
 import { binding, type PackTransform } from "../binding.js";
-import { openWhole, type Checkpoint, type CheckpointTensor } from "../checkpoint/index.js";
-import { EspalierError, toEspalierError } from "../errors.js";
+import { namingTensor, openWhole, type Checkpoint, type CheckpointTensor } from "../checkpoint/index.js";
+import { EspalierError } from "../errors.js";
 import { throwIfAborted } from "../abort.js";
 import { writeDirectoryAtomically } from "../files/atomic-directory.js";
 import { BlockWriter } from "../files/block-writer.js";
@@ -225,16 +225,7 @@ async function pack(
   const source = checkpoint.tensors.get(name);
   if (source === undefined)
     throw new EspalierError("ERR_INTERNAL", `${checkpoint.path}: ${name} was checked but is missing`);
-  try {
-    return await binding.packTensor(source.mapped, source, format, transform);
-  } catch (error) {
-    const known = toEspalierError(error);
-    if (!(known instanceof EspalierError)) throw known;
-    throw new EspalierError(known.code, `${source.file}: tensor ${source.sourceName}: ${known.message}`, {
-      hint: known.hint,
-      cause: known,
-    });
-  }
+  return namingTensor(source, () => binding.packTensor(source.mapped, source, format, transform));
 }
 
 function manifestOf(checkpoint: Checkpoint, model: string, tensors: EngineTensor[], rotated: boolean): EngineManifest {

@@ -8,6 +8,7 @@ import { throwIfAborted } from "../abort.js";
 import { binding } from "../binding.js";
 import {
   fingerprintOf,
+  namingTensor,
   openWhole,
   readTensorAs,
   writeModelFiles,
@@ -216,35 +217,26 @@ async function quantizeWeight(
   { tensor, module }: PlannedWeight,
   { scheme, grid, native }: QuantizedPlan,
 ): Promise<{ parts: ShardPart[]; report: QuantizedWeightReport }> {
-  try {
-    const made = await binding.quantizeTensor(source.mapped, source, native);
-    const parts = made.parts.map(({ suffix, type, shape, data }) => ({
-      name: `${module}.${suffix}`,
-      type,
-      // One block has a matrix of scales too: compressed-tensors looks for [1, 1].
-      shape: grid === "block" && shape.length === 1 ? [1, 1] : shape,
-      bytes: data.length,
-      pieces: [data],
-    }));
-    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
-    const report = {
-      name: tensor.name,
-      scheme: scheme.id,
-      shape: tensor.shape,
-      bitsPerWeight: (bytes * 8) / tensor.shape.reduce((product, size) => product * size, 1),
-      bytes,
-      relativeError: made.squaredSum === 0 ? 0 : Math.sqrt(made.squaredError / made.squaredSum),
-      largestError: made.largestError,
-    };
-    return { parts, report };
-  } catch (error) {
-    const known = toEspalierError(error);
-    if (!(known instanceof EspalierError)) throw known;
-    throw new EspalierError(known.code, `${source.file}: tensor ${source.sourceName}: ${known.message}`, {
-      hint: known.hint,
-      cause: known,
-    });
-  }
+  const made = await namingTensor(source, () => binding.quantizeTensor(source.mapped, source, native));
+  const parts = made.parts.map(({ suffix, type, shape, data }) => ({
+    name: `${module}.${suffix}`,
+    type,
+    // One block has a matrix of scales too: compressed-tensors looks for [1, 1].
+    shape: grid === "block" && shape.length === 1 ? [1, 1] : shape,
+    bytes: data.length,
+    pieces: [data],
+  }));
+  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+  const report = {
+    name: tensor.name,
+    scheme: scheme.id,
+    shape: tensor.shape,
+    bitsPerWeight: (bytes * 8) / tensor.shape.reduce((product, size) => product * size, 1),
+    bytes,
+    relativeError: made.squaredSum === 0 ? 0 : Math.sqrt(made.squaredError / made.squaredSum),
+    largestError: made.largestError,
+  };
+  return { parts, report };
 }
 
 async function writeSmallFiles(

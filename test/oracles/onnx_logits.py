@@ -1,7 +1,7 @@
 # Do models that `espalier export --to onnx` writes load in onnxruntime and give the engine's logits? For each case: onnx's full
 # check and strict shape inference; the prompt at once, token by token through the cache, and with a longer one in a batch
-# padded on the left, against `espalier logits` in f32; of quantized ones codes and scales against numpy, and logits against
-# the engine with the dequantized weights. onnxruntime's defaults round activations to 8 bits in front of quantized weights:
+# padded on the left, against `espalier logits` in f32; of quantized ones codes and scales against numpy (those of models that
+# were quantized already against what they stand for), and logits against the engine with the dequantized weights. onnxruntime's defaults round activations to 8 bits in front of quantized weights:
 # the bounds hold for what keeps them in f32, what the defaults give is told beside it. Writes test/fixtures/onnx/logits.json; exits with 1 beyond a bound.
 #   python test/oracles/onnx_logits.py [MORE_MODELS ...]
 # SPDX-License-Identifier: Apache-2.0
@@ -174,6 +174,21 @@ def check_quantized(model, tensors, kind, group_size, dtype):
     return back
 
 
+def check_stored(model, tensors):
+    """What DequantizeLinear makes of a quantized model's codes is what the model stands for, to the bit; how many are stored."""
+    stored = {tensor.name: numpy_helper.to_array(tensor).astype(np.float32) for tensor in model.graph.initializer}
+    names = [name.removesuffix("_quantized") for name in stored if name.endswith("_quantized")]
+    for name in names:
+        codes, scales = stored[f"{name}_quantized"], stored[f"{name}_scale"]
+        zeros = stored.get(f"{name}_zero_point", np.zeros_like(scales))
+        if scales.ndim == 2:
+            node = next(node for node in model.graph.node if f"{name}_quantized" in node.input)
+            size = next(a.i for a in node.attribute if a.name == "block_size")
+            scales, zeros = (np.repeat(values, size, axis=0)[: len(codes)] for values in [scales, zeros])
+        assert np.array_equal(((codes - zeros) * scales).T, tensors[name]), f"{name}: not the model's weights"
+    return len(names)
+
+
 def digest(model):
     """Of what the model computes: nodes, inputs, outputs, initializers and their bytes."""
     lines = []
@@ -237,7 +252,12 @@ def ids_of(config, length):
     return rng.integers(0, config["vocab_size"], length).tolist()
 
 
-def check_case(name, source, options, root):
+def check_case(name, source, options, root, scheme=None):
+    """scheme: flags of `espalier quantize` that are applied first."""
+    if scheme is not None:
+        quantized = root / f"quantized-{len(list(root.iterdir()))}"
+        espalier("quantize", source, *scheme.split(), "--out", quantized)
+        source = quantized
     out = root / f"onnx-{len(list(root.iterdir()))}"
     flags = [text for key, value in options.items() for text in ([f"--{key}"] if value is True else [f"--{key}", value])]
     report = espalier("export", source, "--to", "onnx", "--out", out, *flags)
@@ -245,12 +265,18 @@ def check_case(name, source, options, root):
     config = json.loads((out / "config.json").read_text())
     kind = options.get("quantize")
     dtype = options.get("dtype", "f32")
-    result = {"model": name, "options": options, "externalData": report["externalData"], "digest": digest(model)}
+    result = {"model": name, **({} if scheme is None else {"scheme": scheme}), "options": options, "externalData": report["externalData"], "digest": digest(model)}
     reference = source
-    if kind is not None:
-        plain = root / f"hf-{out.name}"
+    coded = "quantization_config" in json.loads((source / "config.json").read_text())
+    if kind is not None or coded:
+        reference = plain = root / f"hf-{out.name}"
         espalier("export", source, "--out", plain)
         tensors = read_safetensors(plain / "model.safetensors")
+    if coded:
+        result["stored"] = check_stored(model, tensors) if dtype == "f32" else None
+        result["dequantized"] = len(report["dequantized"])
+        assert (result["stored"] == 0) == (len(report["dequantized"]) > 0)
+    elif kind is not None:
         back = check_quantized(model, tensors, kind, int(options.get("group-size", 0)), dtype)
         reference = write_model(root / f"back-{out.name}", json.loads((plain / "config.json").read_text()), back)
     if dtype == "bf16":
@@ -271,9 +297,9 @@ def check_case(name, source, options, root):
     if not beyond:
         worst["tokenByToken"] = distance(token_by_token(session, long), expected[1])
         worst["paddedBatch"] = max(map(distance, padded(session, short, long), expected))
-    if kind is not None:
+    if kind is not None or result.get("stored"):
         result["byDefault"] = f"{distance(prefill(session_of(out, exact=False), long), expected[1]):.1e}"
-    bound = BOUNDS["quantized" if kind is not None and dtype == "f32" else dtype]
+    bound = BOUNDS["quantized" if (kind is not None or coded) and dtype == "f32" else dtype]
     assert all(value <= bound for value in worst.values()), f"{name} {options}: {worst} beyond {bound}"
     return {**result, "largestLogit": round(largest, 3), "differences": {key: f"{value:.1e}" for key, value in worst.items()}}
 
@@ -295,6 +321,14 @@ def cases(root, more):
         yield name, model, {"dtype": "bf16", "quantize": "int8"}
     for kind in ["int8", "fp8"]:
         yield "tiny-llama/bias-v5", FIXTURES / "tiny-llama" / "bias-v5", {"quantize": kind}
+    for directory in sorted((FIXTURES / "quantized").iterdir()):
+        if directory.name != "source":
+            yield f"quantized/{directory.name}", directory, {}
+    for scheme in ["w4a16 --group-size 32 --asymmetric", "w8a16", "w8a16 --group-size 32 --asymmetric", "fp8", "nf4"]:
+        yield "pruned shape", pruned, {}, f"--scheme {scheme}"
+    yield "pruned shape", pruned, {"dtype": "f16"}, "--scheme w4a16 --group-size 32 --asymmetric"
+    yield "models/teacher", teacher, {}, "--scheme w4a16 --group-size 64 --asymmetric"
+    yield "models/teacher", teacher, {}, "--scheme w8a16"
 
 
 def main():
@@ -302,7 +336,8 @@ def main():
     results = []
     with tempfile.TemporaryDirectory() as root:
         for case in cases(Path(root), more):
-            results.append(check_case(*case, Path(root)))
+            name, source, options, *scheme = case
+            results.append(check_case(name, source, options, Path(root), *scheme))
             print(json.dumps(results[-1]), flush=True)
     versions = f"onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}"
     fixture = {"madeBy": f"test/oracles/onnx_logits.py with {versions}", "bounds": BOUNDS, "cases": results}

@@ -1,20 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-/** A checkpoint's weights for a decoder's graph, found by role in the family's table and quantized where asked for. */
+/**
+ * A checkpoint's weights for a decoder's graph, found by role in the family's table; quantized where asked for, or as they
+ * are already.
+ */
 import type { Checkpoint, CheckpointTensor } from "../../checkpoint/index.js";
 import { EspalierError } from "../../errors.js";
 import { expectedTensors } from "../../model/families.js";
 import type { DecoderWeights } from "./decoder-context.js";
 import type { GraphBuilder } from "./graph-builder.js";
-import type { QuantizedKind } from "./quantize.js";
-import type { FloatType } from "./tensor-types.js";
-import { denseInitializer, quantizedInitializers, transposedInitializer } from "./weights.js";
+import {
+  quantizedInitializers,
+  storedInitializers,
+  type QuantizedForm,
+  type QuantizedInitializers,
+} from "./quantized-weights.js";
+import type { FloatType, QuantizedKind } from "./tensor-types.js";
+import { denseInitializer, transposedInitializer } from "./weights.js";
 
 export interface WeightOptions {
   type: FloatType;
-  /** Of the layers' matrices; the embedding and an own head stay in `type`. */
+  /** Of the layers' matrices in floats; the embedding and an own head stay in `type`. */
   quantize: QuantizedKind | null;
   /** Null: one scale for each output channel. */
   groupSize: number | null;
+  /** Of weights that are quantized already, see storedForms. */
+  stored: ReadonlyMap<string, QuantizedForm | null>;
   signal: AbortSignal | undefined;
 }
 
@@ -24,6 +34,7 @@ export class CheckpointWeights implements DecoderWeights {
   readonly #options: WeightOptions;
   /** "q_proj.weight" of layer 3 under "3.q_proj.weight"; those not yet taken. */
   readonly #names: Map<string, string>;
+  readonly #dequantized: string[] = [];
 
   constructor(checkpoint: Checkpoint, graph: GraphBuilder, options: WeightOptions) {
     this.#checkpoint = checkpoint;
@@ -31,6 +42,11 @@ export class CheckpointWeights implements DecoderWeights {
     this.#options = options;
     const tensors = expectedTensors(checkpoint.spec);
     this.#names = new Map(tensors.map(({ role, part, layer, name }) => [keyOf(layer, role, part), name]));
+  }
+
+  /** Names of the weights whose codes the graph does not hold. */
+  get dequantized(): readonly string[] {
+    return this.#dequantized;
   }
 
   table(role: "embed_tokens" | "lm_head"): string {
@@ -66,17 +82,23 @@ export class CheckpointWeights implements DecoderWeights {
 
   #dense(tensor: CheckpointTensor): string {
     const { type, signal } = this.#options;
+    if (tensor.quantized !== undefined) this.#dequantized.push(tensor.name);
     return this.#graph.initializer(denseInitializer(tensor, type, signal));
   }
 
   /** [in, out] in the type that is computed in. */
   #matrix(tensor: CheckpointTensor, scope: string): string {
-    const { type, quantize, groupSize, signal } = this.#options;
+    const { type, quantize, groupSize, stored, signal } = this.#options;
+    const form = stored.get(tensor.name) ?? null;
+    if (form !== null) return this.#dequantize(storedInitializers(tensor, form, type, signal), scope);
+    if (tensor.quantized !== undefined) this.#dequantized.push(tensor.name);
     if (quantize === null) return this.#graph.initializer(transposedInitializer(tensor, type, signal));
-    const { codes, scales } = quantizedInitializers(tensor, quantize, groupSize, type, signal);
-    const input = [this.#graph.initializer(codes), this.#graph.initializer(scales)];
-    const attributes = groupSize === null ? { axis: 1 } : { axis: 0, block_size: groupSize };
-    return this.#graph.node("DequantizeLinear", scope, input, attributes);
+    return this.#dequantize(quantizedInitializers(tensor, { kind: quantize, groupSize }, type, signal), scope);
+  }
+
+  #dequantize({ inputs, attributes }: QuantizedInitializers, scope: string): string {
+    const names = inputs.map((initializer) => this.#graph.initializer(initializer));
+    return this.#graph.node("DequantizeLinear", scope, names, attributes);
   }
 }
 

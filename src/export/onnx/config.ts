@@ -5,7 +5,7 @@ import { EspalierError } from "../../errors.js";
 import { expectedTensors } from "../../model/families.js";
 import { parseFields } from "../../model/parse-fields.js";
 import type { ModelSpec } from "../../model/spec.js";
-import { quantizedKinds } from "./quantize.js";
+import { quantizedKinds, type QuantizedKind } from "./tensor-types.js";
 
 const groupSizes = [32, 64, 128] as const;
 const DEFAULT_GROUP_SIZE = 128;
@@ -25,7 +25,7 @@ export type OnnxOptions = z.input<typeof schema>;
 
 export interface ResolvedOnnxOptions {
   dtype: "f32" | "f16" | "bf16";
-  quantize: (typeof quantizedKinds)[number] | null;
+  quantize: QuantizedKind | null;
   /** Null: by channel, or not quantized. */
   groupSize: number | null;
   externalData: boolean | null;

@@ -8,6 +8,7 @@ import { resolveOnnxOptions, type OnnxOptions, type ResolvedOnnxOptions } from "
 import { addDecoder } from "./decoder.js";
 import { writeOnnxFiles } from "./files.js";
 import { GraphBuilder } from "./graph-builder.js";
+import { storedForms } from "./quantized-weights.js";
 import { tensorBytes } from "./tensor-types.js";
 
 /** More than this stands outside of model.onnx unless told otherwise; a protobuf message ends at 2 GB. */
@@ -25,6 +26,8 @@ export interface OnnxExportResult {
   weightBytes: number;
   /** Whether weights are in model.onnx_data. */
   externalData: boolean;
+  /** Quantized weights whose codes ONNX does not hold: they were dequantized. */
+  dequantized: readonly string[];
 }
 
 /**
@@ -43,7 +46,7 @@ export async function exportOnnx(
 ): Promise<OnnxExportResult> {
   const resolved = resolveOnnxOptions(options, checkpoint.spec);
   checkTensors(checkpoint);
-  const graph = graphOf(checkpoint, resolved, signal);
+  const { graph, dequantized } = await graphOf(checkpoint, resolved, signal);
   const sizes = [...graph.initializers.values()].map(({ type, dims }) => tensorBytes(type, dims));
   const bytesTotal = sizes.reduce((sum, size) => sum + size, 0);
   const external = resolved.externalData ?? bytesTotal > INLINE_BYTES;
@@ -66,19 +69,20 @@ export async function exportOnnx(
     },
     { signal },
   );
-  return { path: target, files: files.sort(), weightBytes: bytesTotal, externalData: external };
+  return { path: target, files: files.sort(), weightBytes: bytesTotal, externalData: external, dequantized };
 }
 
-function graphOf(
+async function graphOf(
   checkpoint: Checkpoint,
   { dtype: type, quantize, groupSize }: ResolvedOnnxOptions,
   signal: AbortSignal | undefined,
-): GraphBuilder {
+): Promise<{ graph: GraphBuilder; dequantized: readonly string[] }> {
+  const stored = await storedForms(checkpoint, type, signal);
   const graph = new GraphBuilder();
-  const weights = new CheckpointWeights(checkpoint, graph, { type, quantize, groupSize, signal });
+  const weights = new CheckpointWeights(checkpoint, graph, { type, quantize, groupSize, stored, signal });
   addDecoder({ graph, spec: checkpoint.spec, type, weights });
   weights.checkAllTaken();
-  return graph;
+  return { graph, dequantized: weights.dequantized };
 }
 
 /** What transformers.js must know beyond the model: "fp32" stands for a file name without a suffix there. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Numbers as f32, f16, bf16 and float8e4m3fn codes, rounded to nearest, ties to even. */
+/** Numbers as f32, f16 and bf16, rounded to nearest, ties to even. */
 import type { FloatType } from "./tensor-types.js";
 
 interface Layout {
@@ -9,9 +9,8 @@ interface Layout {
   largest: number;
 }
 
-export const f16Layout: Layout = { mantissaBits: 10, bias: 15, largest: 65504 };
-export const bf16Layout: Layout = { mantissaBits: 7, bias: 127, largest: 3.3895313892515355e38 };
-export const e4m3Layout: Layout = { mantissaBits: 3, bias: 7, largest: 448 };
+const f16Layout: Layout = { mantissaBits: 10, bias: 15, largest: 65504 };
+const bf16Layout: Layout = { mantissaBits: 7, bias: 127, largest: 3.3895313892515355e38 };
 
 /** A number and a power of two, whose exponents are read and set in the upper words. */
 const scratch = new Float64Array(2);
@@ -20,7 +19,7 @@ const scratchWords = new Uint32Array(scratch.buffer);
 const ROUNDER = 6755399441055744;
 
 /** The nearest whole number, ties to the even one; |value| below 2^51. */
-export function roundHalfEven(value: number): number {
+function roundHalfEven(value: number): number {
   return value + ROUNDER - ROUNDER;
 }
 
@@ -36,28 +35,9 @@ function magnitudeCode({ mantissaBits, bias, largest }: Layout, magnitude: numbe
 
 const isNegative = (value: number): boolean => value < 0 || Object.is(value, -0);
 
-export function e4m3Code(value: number): number {
-  return (isNegative(value) ? 0x80 : 0) | magnitudeCode(e4m3Layout, Math.abs(value));
-}
-
 export function halfCode(type: "f16" | "bf16", value: number): number {
   const layout = type === "f16" ? f16Layout : bf16Layout;
   return (isNegative(value) ? 0x8000 : 0) | magnitudeCode(layout, Math.abs(value));
-}
-
-/** The finite value of a 16-bit code. */
-function halfValue(type: "f16" | "bf16", code: number): number {
-  const { mantissaBits, bias } = type === "f16" ? f16Layout : bf16Layout;
-  const magnitude = code & 0x7fff;
-  const exponent = magnitude >> mantissaBits;
-  const fraction = (magnitude & (2 ** mantissaBits - 1)) / 2 ** mantissaBits;
-  const value = exponent === 0 ? fraction * 2 ** (1 - bias) : (1 + fraction) * 2 ** (exponent - bias);
-  return code >= 0x8000 ? -value : value;
-}
-
-/** `value` as `type` holds it. */
-export function roundTo(type: FloatType, value: number): number {
-  return type === "f32" ? Math.fround(value) : halfValue(type, halfCode(type, value));
 }
 
 /** Little-endian bytes of finite values. */

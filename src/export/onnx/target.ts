@@ -20,5 +20,10 @@ export const onnxTarget: ExportTarget = {
     const options = Object.fromEntries(given.map((flag) => [flag, flags[flag]])) as OnnxOptions;
     return exportOnnx(checkpoint, requiredOut(flags), options, controls);
   },
-  describe: (report) => `${report.path}: ${(report as OnnxExportResult).files.join(", ")}`,
+  describe: (report) => {
+    const { path, files, dequantized } = report as OnnxExportResult;
+    const floats =
+      dequantized.length === 0 ? [] : [`  ONNX does not hold the codes of ${dequantized.length} weights: dequantized`];
+    return [`${path}: ${files.join(", ")}`, ...floats].join("\n");
+  },
 };

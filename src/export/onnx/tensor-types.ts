@@ -17,6 +17,10 @@ export const tensorTypes = {
 
 export type TensorType = keyof typeof tensorTypes;
 
+/** What quantized matrices may be stored in. */
+export const quantizedKinds = ["int8", "fp8", "int4"] as const;
+export type QuantizedKind = (typeof quantizedKinds)[number];
+
 /** What a model computes in. */
 export type FloatType = "f32" | "f16" | "bf16";
 

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * A checkpoint's tensors as initializers. ONNX multiplies [tokens, in] by [in, out], so the linear layers' [out, in] are
- * written transposed; one tensor at a time is in memory.
+ * A checkpoint's tensors as initializers of floats. ONNX multiplies [tokens, in] by [in, out], so the linear layers'
+ * [out, in] are written transposed; one tensor at a time is in memory. Quantized ones: quantized-weights.ts.
  */
 import { throwIfAborted } from "../../abort.js";
-import { readTensor, readTensorAs, type CheckpointTensor } from "../../checkpoint/index.js";
+import { readTensorAs, type CheckpointTensor } from "../../checkpoint/index.js";
 import { EspalierError } from "../../errors.js";
 import type { Initializer } from "./graph-builder.js";
-import { quantizeRows, type QuantizedKind } from "./quantize.js";
-import { encodeFloats } from "./small-float.js";
 import { tensorBytes, type FloatType } from "./tensor-types.js";
 
 /** Elements that are read and turned at a time: a few milliseconds at most of the event loop. */
@@ -50,40 +48,7 @@ export function transposedInitializer(tensor: CheckpointTensor, type: FloatType,
   return { name: tensor.name, type, dims, pieces };
 }
 
-/**
- * [out, in] quantized: codes [in, out] and scales, [out] by channel or [in / groupSize, out] by group. The codes' bytes must
- * be asked for first; the scales come out of the same reading.
- */
-export function quantizedInitializers(
-  tensor: CheckpointTensor,
-  kind: QuantizedKind,
-  groupSize: number | null,
-  scaleType: FloatType,
-  signal?: AbortSignal,
-): { codes: Initializer; scales: Initializer } {
-  const size = groupSize ?? tensor.cols;
-  const groups = tensor.cols / size;
-  const scales = new Float32Array(groups * tensor.rows);
-  const dims = [tensor.cols, tensor.rows];
-  const codePieces = async function* (): AsyncGenerator<Uint8Array> {
-    const out = allocate(tensorBytes(kind, dims), tensor.name);
-    for (const piece of rowPieces(tensor, signal)) {
-      const values = await readTensor(tensor, piece);
-      const { name, cols } = tensor;
-      const found = quantizeRows({ kind, values, cols, groupSize: size, scaleType, name, rowBegin: piece.rowBegin });
-      if (kind === "int4") packRows(found.codes, out, tensor, piece);
-      else transposeRows(found.codes, out, tensor, piece);
-      transposeRows(found.scales, scales, { rows: tensor.rows, cols: groups }, piece);
-    }
-    yield out;
-  };
-  const codes: Initializer = { name: `${tensor.name}_quantized`, type: kind, dims, pieces: codePieces };
-  const scaleDims = groupSize === null ? [tensor.rows] : [groups, tensor.rows];
-  const scalePieces = (): Uint8Array[] => [encodeFloats(scaleType, scales)];
-  return { codes, scales: { name: `${tensor.name}_scale`, type: scaleType, dims: scaleDims, pieces: scalePieces } };
-}
-
-type Elements = Uint8Array | Uint16Array | Uint32Array | Float32Array;
+type Elements = Uint16Array | Uint32Array;
 
 /** part [rowCount, cols], rows rowBegin and on of [rows, cols] -> their columns of out [cols, rows]. */
 function transposeRows<T extends Elements>(
@@ -96,20 +61,6 @@ function transposeRows<T extends Elements>(
     const place = col * rows + rowBegin;
     for (let row = 0; row < rowCount; ++row) out[place + row] = part[row * cols + col]!;
   }
-}
-
-/** The same for codes of 4 bits: element i of out is in byte i / 2, the even one in the low half. out is zeros at first. */
-function packRows(
-  part: Uint8Array,
-  out: Uint8Array,
-  { rows, cols }: { rows: number; cols: number },
-  { rowBegin, rowCount }: RowPiece,
-): void {
-  for (let col = 0; col < cols; ++col)
-    for (let row = 0; row < rowCount; ++row) {
-      const element = col * rows + rowBegin + row;
-      out[element >> 1]! |= part[row * cols + col]! << (4 * (element & 1));
-    }
 }
 
 function allocate(bytes: number, name: string): Uint8Array<ArrayBuffer> {
