@@ -9,16 +9,16 @@
 namespace espalier {
 namespace {
 
-bool range(const float* w, int64_t count, float* low, float* high) {
-  float least = 0, most = 0;
+bool ranges(const float* w, int64_t count, int64_t span, float* low, float* high) {
   bool finite = true;
-  for (int64_t i = 0; i < count; ++i) {
-    least = std::min(least, w[i]);
-    most = std::max(most, w[i]);
-    finite = finite && std::isfinite(w[i]);
+  for (int64_t begin = 0; begin < count; begin += span, ++low, ++high) {
+    *low = *high = 0;
+    for (int64_t i = begin; i < std::min(begin + span, count); ++i) {
+      *low = std::min(*low, w[i]);
+      *high = std::max(*high, w[i]);
+      finite = finite && std::isfinite(w[i]);
+    }
   }
-  *low = least;
-  *high = most;
   return finite;
 }
 
@@ -28,45 +28,38 @@ float rounded(float w, float scale, float zero, float least, float most) {
   return std::nearbyint(std::clamp(place, least, most));
 }
 
-void encode_int8(const float* w, int64_t count, float scale, float zero, uint8_t* codes) {
+float quotient(float w, float scale) { return scale == 0 ? 0.0f : w / scale; }
+
+int int8_code(float w, float scale, float zero) { return static_cast<int>(rounded(w, scale, zero, -128.0f, 127.0f)); }
+int int4_code(float w, float scale, float zero) { return static_cast<int>(rounded(w, scale, zero, -8.0f, 7.0f)) + 8; }
+int e4m3_code(float w, float scale, float) { return f32_to_fp8_e4m3(quotient(w, scale)); }
+int e5m2_code(float w, float scale, float) { return f32_to_fp8_e5m2(quotient(w, scale)); }
+int nf4_code(float w, float scale, float) {
+  return block4_code(Block4Type::kNf4, w * (1.0f / std::max(scale, 1e-38f)));
+}
+int fp4_code(float w, float scale, float) {
+  return block4_code(Block4Type::kFp4, w * (1.0f / std::max(scale, 1e-38f)));
+}
+
+int e2m1_code(float w, float scale, float) {
+  const float value = quotient(w, scale);
+  const float x = std::fabs(value);
+  // Midpoints; a tie goes to the even code.
+  const int index = (x > 0.25f) + (x >= 0.75f) + (x > 1.25f) + (x >= 1.75f) + (x > 2.5f) + (x >= 3.5f) + (x > 5.0f);
+  return index | (std::signbit(value) ? 8 : 0);
+}
+
+template <int (*kCodeOf)(float w, float scale, float zero)>
+void encode(const float* w, int64_t count, int64_t span, const float* scales, const float* zeros, uint8_t* codes) {
   for (int64_t i = 0; i < count; ++i)
-    codes[i] = static_cast<uint8_t>(static_cast<int8_t>(rounded(w[i], scale, zero, -128.0f, 127.0f)));
-}
-
-void encode_int4(const float* w, int64_t count, float scale, float zero, uint8_t* codes) {
-  for (int64_t i = 0; i < count; ++i)
-    codes[i] = static_cast<uint8_t>(static_cast<int>(rounded(w[i], scale, zero, -8.0f, 7.0f)) + 8);
-}
-
-void encode_e4m3(const float* w, int64_t count, float scale, float, uint8_t* codes) {
-  for (int64_t i = 0; i < count; ++i) codes[i] = f32_to_fp8_e4m3(scale == 0 ? 0.0f : w[i] / scale);
-}
-
-void encode_e5m2(const float* w, int64_t count, float scale, float, uint8_t* codes) {
-  for (int64_t i = 0; i < count; ++i) codes[i] = f32_to_fp8_e5m2(scale == 0 ? 0.0f : w[i] / scale);
-}
-
-template <Block4Type kType>
-void encode_block4(const float* w, int64_t count, float scale, float, uint8_t* codes) {
-  const float inverse = 1.0f / std::max(scale, 1e-38f);
-  for (int64_t i = 0; i < count; ++i) codes[i] = block4_code(kType, w[i] * inverse);
-}
-
-void encode_e2m1(const float* w, int64_t count, float scale, float, uint8_t* codes) {
-  for (int64_t i = 0; i < count; ++i) {
-    const float value = scale == 0 ? 0.0f : w[i] / scale;
-    const float x = std::fabs(value);
-    // Midpoints; a tie goes to the even code.
-    const int index = (x > 0.25f) + (x >= 0.75f) + (x > 1.25f) + (x >= 1.75f) + (x > 2.5f) + (x >= 3.5f) + (x > 5.0f);
-    codes[i] = static_cast<uint8_t>(index | (std::signbit(value) ? 8 : 0));
-  }
+    codes[i] = static_cast<uint8_t>(kCodeOf(w[i], scales[i / span], zeros == nullptr ? 0.0f : zeros[i / span]));
 }
 
 }  // namespace
 
 const EncodeKernel encode_ref = {"encode_ref",
-                                 range,
-                                 {encode_int8, encode_int4, encode_e4m3, encode_e5m2, encode_block4<Block4Type::kNf4>,
-                                  encode_block4<Block4Type::kFp4>, encode_e2m1}};
+                                 ranges,
+                                 {encode<int8_code>, encode<int4_code>, encode<e4m3_code>, encode<e5m2_code>,
+                                  encode<nf4_code>, encode<fp4_code>, encode<e2m1_code>}};
 
 }  // namespace espalier

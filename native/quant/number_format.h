@@ -28,11 +28,25 @@ struct NumberFormat {
   bool groups_fixed;    // no other group size is this format
   bool across_rows;     // groups run on from row to row
   ScaleType own_scale;  // kF32: any of f32, f16, bf16
-  // Of a cell whose weights lie in [low, high], which holds 0. `global` is what global_scale gave.
-  CellScale (*scale_of)(float low, float high, bool symmetric, float global);
+  // Of `count` cells whose weights lie in [low, high], which holds 0; zeros is nullptr when symmetric. `global` is what
+  // global_scale gave. A format writes it for one cell: cell_scales<scale_of>.
+  void (*scales_of)(const float* low, const float* high, int64_t count, float global, float* scales, float* zeros);
   // nvfp4: from the largest magnitude of the tensor; nullptr elsewhere.
   float (*global_scale)(float absmax);
 };
+
+template <CellScale (*kScaleOf)(float low, float high, bool symmetric, float global)>
+void cell_scales(const float* low, const float* high, int64_t count, float global, float* scales, float* zeros) {
+  if (zeros == nullptr) {
+    for (int64_t i = 0; i < count; ++i) scales[i] = kScaleOf(low[i], high[i], true, global).scale;
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const CellScale scale = kScaleOf(low[i], high[i], false, global);
+    scales[i] = scale.scale;
+    zeros[i] = scale.zero;
+  }
+}
 
 // nullptr when unknown.
 const NumberFormat* find_number_format(const std::string& id);

@@ -26,6 +26,9 @@ void for_ranges(ThreadPool* pool, int64_t count, int64_t grain, F&& body) {
   pool->run_ranges(count, grain, body);
 }
 
+// What run_at_once takes together: the weights stay in the nearest cache.
+constexpr int64_t kWeightsAtOnce = 4096, kCellsAtOnce = 256;
+
 // A piece of a row, or of the flattened matrix, under one scale.
 struct Piece {
   int64_t begin, count;  // elements of the flattened matrix
@@ -36,7 +39,12 @@ class Quantizer {
  public:
   Quantizer(const CellCoder& coder, const QuantizeOptions& options, const float* w, ThreadPool* pool,
             QuantizedMatrix* out)
-      : coder_(coder), options_(options), w_(w), pool_(pool), out_(*out) {}
+      : coder_(coder),
+        options_(options),
+        w_(w),
+        pool_(pool),
+        out_(*out),
+        encode_(coder.kernel->encode[static_cast<int>(out->type)]) {}
 
   // False when a weight is not finite.
   bool run() {
@@ -89,20 +97,32 @@ class Quantizer {
     });
   }
 
-  // Every cell is a piece: its weights are read once, and once more from the nearest cache.
+  // Every cell is a run of weights: some cells at a time are read, and once more from the nearest cache. Where the
+  // cells of a row end with the row, they run on through the whole matrix.
   bool run_at_once() {
-    const EncodeFn encode = coder_.kernel->encode[static_cast<int>(out_.type)];
-    for_all([&](const Piece& piece) {
-      ScaleRange range;
-      const bool finite = coder_.kernel->range(w_ + piece.begin, piece.count, &range.low, &range.high);
-      note(finite);
-      if (!finite) return;
-      const CellScale scale = coder_.scale_of(range);
-      out_.scales[piece.cell] = scale.scale;
-      if (!out_.zeros.empty()) out_.zeros[piece.cell] = scale.zero;
-      encode(w_ + piece.begin, piece.count, scale.scale, scale.zero, out_.codes.data() + piece.begin);
+    const int64_t own_span = out_.grid.col_span, total = out_.rows * out_.cols;
+    const int64_t length = out_.grid.across_rows || out_.cols % own_span == 0 ? total : out_.cols;
+    const int64_t span = std::min(own_span, length), cells = (length + span - 1) / span;
+    const int64_t step = std::clamp<int64_t>(kWeightsAtOnce / span, 1, kCellsAtOnce);
+    const int64_t chunks = (cells + step - 1) / step;
+    for_ranges(pool_, total / length * chunks, 16, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t run = i / chunks, cell = i % chunks * step, first = cell * span;
+        run_cells(run * length + first, std::min(step * span, length - first), span,
+                  static_cast<size_t>(run * cells + cell));
+      }
     });
     return finite_;
+  }
+
+  // Weights [begin, begin + count) of the flattened matrix, in at most kCellsAtOnce cells from `cell` on.
+  void run_cells(int64_t begin, int64_t count, int64_t span, size_t cell) {
+    float low[kCellsAtOnce], high[kCellsAtOnce];
+    if (!coder_.kernel->ranges(w_ + begin, count, span, low, high)) return note(false);
+    float* scales = out_.scales.data() + cell;
+    float* zeros = out_.zeros.empty() ? nullptr : out_.zeros.data() + cell;
+    coder_.scales_of(low, high, (count + span - 1) / span, scales, zeros);
+    encode_(w_ + begin, count, span, scales, zeros, out_.codes.data() + begin);
   }
 
   void note(bool finite) {
@@ -113,7 +133,7 @@ class Quantizer {
     if (bands() == 1 && !out_.grid.across_rows && out_.rows > 1) return measure_tensor();
     for_all([&](const Piece& piece) {
       ScaleRange found;
-      note(coder_.kernel->range(w_ + piece.begin, piece.count, &found.low, &found.high));
+      note(coder_.kernel->ranges(w_ + piece.begin, piece.count, piece.count, &found.low, &found.high));
       ScaleRange& range = cells_[piece.cell];
       range = {std::min(range.low, found.low), std::max(range.high, found.high)};
     });
@@ -126,7 +146,7 @@ class Quantizer {
     for_ranges(pool_, out_.rows, 16, [&](int64_t begin, int64_t end, int) {
       for_pieces(begin, end, [&](const Piece& piece) {
         ScaleRange& range = rows[static_cast<size_t>(piece.begin / out_.cols * columns) + piece.cell];
-        note(coder_.kernel->range(w_ + piece.begin, piece.count, &range.low, &range.high));
+        note(coder_.kernel->ranges(w_ + piece.begin, piece.count, piece.count, &range.low, &range.high));
       });
     });
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -171,10 +191,10 @@ class Quantizer {
   }
 
   void encode() {
-    const EncodeFn encode = coder_.kernel->encode[static_cast<int>(out_.type)];
     const auto body = [&](const Piece& piece) {
-      encode(w_ + piece.begin, piece.count, out_.scales[piece.cell], out_.zero(piece.cell),
-             out_.codes.data() + piece.begin);
+      const float zero = out_.zero(piece.cell);
+      encode_(w_ + piece.begin, piece.count, piece.count, &out_.scales[piece.cell], &zero,
+              out_.codes.data() + piece.begin);
     };
     if (out_.grid.across_rows) return for_all(body);
     for_ranges(pool_, out_.rows, 16, [&](int64_t begin, int64_t end, int) { for_pieces(begin, end, body); });
@@ -185,6 +205,7 @@ class Quantizer {
   const float* w_;
   ThreadPool* pool_;
   QuantizedMatrix& out_;
+  EncodeFn encode_;
   std::vector<ScaleRange> cells_;
   std::atomic<bool> finite_{true};
 };
@@ -194,7 +215,7 @@ float largest_of(const EncodeKernel& kernel, const float* w, int64_t rows, int64
   for_ranges(pool, rows, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       ScaleRange range;
-      kernel.range(w + row * cols, cols, &range.low, &range.high);
+      kernel.ranges(w + row * cols, cols, cols, &range.low, &range.high);
       of_rows[static_cast<size_t>(row)] = std::max(-range.low, range.high);
     }
   });

@@ -6,14 +6,20 @@
 
 namespace espalier {
 
+void CellCoder::scales_of(const float* low, const float* high, int64_t count, float* scales, float* zeros) const {
+  format->scales_of(low, high, count, global, scales, symmetric ? nullptr : zeros);
+  if (format->own_scale != ScaleType::kF32 || scale_type == ScaleType::kF32) return;
+  for (int64_t i = 0; i < count; ++i) scales[i] = round_scale(scales[i], scale_type);
+}
+
 CellScale CellCoder::scale_of(ScaleRange range) const {
-  CellScale scale = format->scale_of(range.low, range.high, symmetric, global);
-  if (format->own_scale == ScaleType::kF32) scale.scale = round_scale(scale.scale, scale_type);
+  CellScale scale{0.0f, 0.0f};
+  scales_of(&range.low, &range.high, 1, &scale.scale, &scale.zero);
   return scale;
 }
 
 double CellCoder::squared_error(const float* w, int64_t count, CellScale scale, uint8_t* codes) const {
-  kernel->encode[static_cast<int>(format->type)](w, count, scale.scale, scale.zero, codes);
+  kernel->encode[static_cast<int>(format->type)](w, count, count, &scale.scale, &scale.zero, codes);
   const auto values = code_values(format->type);
   double sum = 0;
   for (int64_t i = 0; i < count; ++i) {

@@ -22,6 +22,8 @@ struct CellCoder {
   ScaleType scale_type;
   float global;
 
+  // Of cells whose weights lie in [low, high]; zeros is not written when symmetric.
+  void scales_of(const float* low, const float* high, int64_t count, float* scales, float* zeros) const;
   CellScale scale_of(ScaleRange range) const;
   // Σ (w - ŵ)² of w [count]; codes is scratch [count].
   double squared_error(const float* w, int64_t count, CellScale scale, uint8_t* codes) const;

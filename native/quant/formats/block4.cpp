@@ -13,9 +13,9 @@ CellScale scale_of(float low, float high, bool, float) { return {std::max(high, 
 }  // namespace
 
 extern const NumberFormat kNumberFormatNf4, kNumberFormatFp4;
-const NumberFormat kNumberFormatNf4 = {"nf4", CodeType::kNf4,  false,    64,     false,
-                                       true,  ScaleType::kF32, scale_of, nullptr};
-const NumberFormat kNumberFormatFp4 = {"fp4", CodeType::kFp4,  false,    64,     false,
-                                       true,  ScaleType::kF32, scale_of, nullptr};
+const NumberFormat kNumberFormatNf4 = {"nf4",           CodeType::kNf4,        false,  64, false, true,
+                                       ScaleType::kF32, cell_scales<scale_of>, nullptr};
+const NumberFormat kNumberFormatFp4 = {"fp4",           CodeType::kFp4,        false,  64, false, true,
+                                       ScaleType::kF32, cell_scales<scale_of>, nullptr};
 
 }  // namespace espalier

@@ -17,9 +17,9 @@ CellScale scale_of(float low, float high, bool, float) {
 }  // namespace
 
 extern const NumberFormat kNumberFormatE4M3, kNumberFormatE5M2;
-const NumberFormat kNumberFormatE4M3 = {"fp8_e4m3", CodeType::kFp8E4M3, false,         0,      false,
-                                        false,      ScaleType::kF32,    scale_of<448>, nullptr};
-const NumberFormat kNumberFormatE5M2 = {"fp8_e5m2", CodeType::kFp8E5M2, false,           0,      false,
-                                        false,      ScaleType::kF32,    scale_of<57344>, nullptr};
+const NumberFormat kNumberFormatE4M3 = {"fp8_e4m3",      CodeType::kFp8E4M3,         false,  0, false, false,
+                                        ScaleType::kF32, cell_scales<scale_of<448>>, nullptr};
+const NumberFormat kNumberFormatE5M2 = {"fp8_e5m2",      CodeType::kFp8E5M2,           false,  0, false, false,
+                                        ScaleType::kF32, cell_scales<scale_of<57344>>, nullptr};
 
 }  // namespace espalier

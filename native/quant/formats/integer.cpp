@@ -29,9 +29,9 @@ CellScale scale_of(float low, float high, bool symmetric, float) {
 }  // namespace
 
 extern const NumberFormat kNumberFormatInt8, kNumberFormatInt4;
-const NumberFormat kNumberFormatInt8 = {"int8",          CodeType::kInt8,     true,   0, false, false,
-                                        ScaleType::kF32, scale_of<-128, 127>, nullptr};
-const NumberFormat kNumberFormatInt4 = {"int4",          CodeType::kInt4, true,   128, false, false,
-                                        ScaleType::kF32, scale_of<-8, 7>, nullptr};
+const NumberFormat kNumberFormatInt8 = {
+    "int8", CodeType::kInt8, true, 0, false, false, ScaleType::kF32, cell_scales<scale_of<-128, 127>>, nullptr};
+const NumberFormat kNumberFormatInt4 = {
+    "int4", CodeType::kInt4, true, 128, false, false, ScaleType::kF32, cell_scales<scale_of<-8, 7>>, nullptr};
 
 }  // namespace espalier

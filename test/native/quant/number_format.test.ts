@@ -105,6 +105,35 @@ describe.each(formats)("$id", (format) => {
       }
   });
 
+  // Vector code multiplies by reciprocals and looks limits up by steps: weights at limits, and a few floats beside them,
+  // under scales of every size.
+  it("gives the same codes on every ISA where they change", () => {
+    const values = [...new Set(format.values.filter(Number.isFinite))].sort((a, b) => a - b);
+    const limits = values.slice(1).map((value, i) => (value + values[i]!) / 2);
+    const [rows, cols] = [64, 1024];
+    const w = randomArray(rows * cols, 11);
+    const group = format.group === 0 ? cols : format.group;
+    for (let cell = 0; cell < w.length / group; ++cell) {
+      const first = cell * group;
+      const size = 2 ** ((((cell * 37) % 61) - 30) * (format.id === "nvfp4" ? 0.2 : 4));
+      const largest = Math.fround(Math.abs(w[first]!) * size);
+      const alone = Float32Array.from({ length: group }, (_, i) => (i === 0 ? largest : 0));
+      const { scales } = quantize({ format: format.id, w: alone, rows: 1, cols: group });
+      w[first] = largest;
+      for (let i = 1; i < group; ++i) {
+        const limit = Math.fround(limits[(cell * 31 + i) % limits.length]! * scales[0]!);
+        w[first + i] = Math.fround(limit * (1 + ((i % 7) - 3) * 2 ** -23));
+      }
+    }
+    const call = { format: format.id, w, rows, cols };
+    const expected = quantize(call);
+    for (const isa of isas) {
+      const actual = quantize({ ...call, isa });
+      compareExact(actual.scales, expected.scales, isa);
+      compareExact(actual.codes, expected.codes, isa);
+    }
+  });
+
   it("takes the nearest value of its table", () => {
     const [rows, cols] = [9, 256];
     const w = awkward(rows * cols, 5);
