@@ -10,7 +10,10 @@ import { binding } from "../dist/binding.js";
 import { median, options, quartiles, table } from "./support.mjs";
 
 const cpu = binding.cpuInfo();
-const all = binding.weightFormats().map(({ id }) => id);
+const all = binding
+  .weightFormats()
+  .filter(({ inputScale }) => !inputScale)
+  .map(({ id }) => id);
 const chosen = options({
   m: "1,8,64,512",
   n: 4096,

@@ -201,6 +201,8 @@ export interface WeightFormat {
   bitsPerWeight: number;
   /** Raised when the packed bytes change meaning. */
   layoutVersion: number;
+  /** Only of quantized weights that say the scale of their layer's input. */
+  inputScale: boolean;
 }
 
 /** What is folded into a weight W [n, k] before it is packed, in this order. */

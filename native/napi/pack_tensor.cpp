@@ -217,6 +217,7 @@ Napi::Value weight_formats_for_js(const Napi::CallbackInfo& info) {
     row.Set("activation", formats[i]->activation);
     row.Set("bitsPerWeight", formats[i]->bits_per_weight);
     row.Set("layoutVersion", formats[i]->layout_version);
+    row.Set("inputScale", formats[i]->has_input_scale);
     list[static_cast<uint32_t>(i)] = row;
   }
   return list;

@@ -62,6 +62,9 @@ Status check_quantized(const QuantizedMatrix& matrix) {
       return Status("ERR_QUANT_SCALE",
                     format_text("scale %zu is %g; expected a finite value%s", i, static_cast<double>(matrix.scales[i]),
                                 below ? "" : ", not below 0"));
+  if (!(std::isfinite(matrix.input_scale) && matrix.input_scale >= 0))
+    return Status("ERR_QUANT_SCALE", format_text("input_scale is %g; expected a finite value above 0",
+                                                 static_cast<double>(matrix.input_scale)));
   for (size_t i = 0; i < matrix.zeros.size(); ++i)
     if (!std::isfinite(matrix.zeros[i]))
       return Status("ERR_QUANT_SCALE", format_text("zero point %zu is %g; expected a finite value", i,

@@ -33,6 +33,7 @@ struct QuantizedMatrix {
   // GPTQ with act-order: the group of every column [cols]; empty: col / col_span.
   std::vector<int32_t> column_groups;
   float global_scale = 1.0f;  // nvfp4: what the stored scales were multiplied with; `scales` are without it
+  float input_scale = 0.0f;   // of the layer's input, known beforehand; 0: it is not
 
   int64_t scale_rows() const;
   int64_t scale_cols() const;

@@ -12,6 +12,7 @@
 namespace espalier {
 
 class ThreadPool;
+struct PackedMatrix;
 struct QuantizedMatrix;
 
 // A linear layer's weight is W [n, k]: n output rows, k input columns (the layout of a checkpoint).
@@ -36,7 +37,14 @@ struct WeightFormat {
 
   // Kernels by ISA level; nullptr where a level brings nothing new (the next lower one is taken). [kRef] is never null.
   const LinearKernel* cpu[kIsaCount];
+
+  // The scale of x is known beforehand: a packed W ends in kInputScaleBytes, of which the first are that scale (f32).
+  bool has_input_scale = false;
 };
+
+constexpr size_t kInputScaleBytes = 64;
+// 0 for formats without one, and when W is empty; NaN when W is not there yet (data nullptr).
+float input_scale_of(const PackedMatrix& weight);
 
 // nullptr when unknown.
 const WeightFormat* find_weight_format(const std::string& id);

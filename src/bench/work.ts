@@ -83,6 +83,6 @@ export function weightFormatsOf(tensors: readonly PackedTensor[]): string[] {
 
 /** The arithmetic that a format's kernels do on an ISA. */
 export function ceilingKindOf(format: string | undefined, isa: IsaName): CeilingKind {
-  if (format === "int8-w8a8") return "int8";
+  if (format?.startsWith("int8-w8a8") === true) return "int8";
   return format === "bf16" && isa === "avx512_bf16" ? "bf16" : "f32";
 }

@@ -89,10 +89,17 @@ export async function buildEngine(model: string, outDir: string, options: BuildO
 }
 
 function checkFormats(formats: string[]): void {
-  const known = binding.weightFormats().map((row) => row.id);
-  for (const format of formats)
-    if (!known.includes(format))
-      throw new EspalierError("ERR_WEIGHT_FORMAT", `weights: expected one of ${known.join(", ")}, found "${format}"`);
+  const rows = binding.weightFormats();
+  const known = rows.filter(({ inputScale }) => !inputScale).map(({ id }) => id);
+  for (const format of formats) {
+    if (known.includes(format)) continue;
+    const fixed = rows.some(({ id }) => id === format);
+    throw new EspalierError(
+      "ERR_WEIGHT_FORMAT",
+      `weights: expected one of ${known.join(", ")}, found "${format}"${fixed ? ", whose input scales floats do not have" : ""}`,
+      fixed ? { hint: "Quantize the model with w8a8-static or fp8-static first; build takes it as it is." } : {},
+    );
+  }
 }
 
 interface PlannedTensor {

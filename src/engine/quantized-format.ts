@@ -20,7 +20,7 @@ const formats: Readonly<Record<string, Choose>> = {
     const group = groupOf(quantized, [128, 64, 32]);
     if (group !== 0) return group === null ? null : `int8-g${group}${asymmetric}`;
     if (quantized.zeros) return "int8-asym";
-    return activations?.type === "int" ? "int8-w8a8" : "int8";
+    return activations?.type === "int" ? `int8-w8a8${fixed(activations)}` : "int8";
   },
   int4: (quantized) => {
     const group = groupOf(quantized, [128, 64, 32]);
@@ -30,13 +30,19 @@ const formats: Readonly<Record<string, Choose>> = {
     const group = groupOf(quantized, [128, 32]);
     if (group === 32) return "mxfp8";
     if (group === null) return null;
-    return `fp8_e4m3${group === 0 ? "" : "-g128"}${activations?.type === "float" ? "-w8a8" : ""}`;
+    const rounded = activations?.type === "float" ? `-w8a8${group === 0 ? fixed(activations) : ""}` : "";
+    return `fp8_e4m3${group === 0 ? "" : "-g128"}${rounded}`;
   },
   fp8_e5m2: (quantized) => (groupOf(quantized, []) === 0 ? "fp8_e5m2" : null),
   nf4: (quantized) => table4("nf4", quantized),
   fp4: (quantized) => table4("fp4", quantized),
   e2m1: (quantized) => (groupOf(quantized, [32]) === 32 ? "mxfp4" : null),
 };
+
+/** With a scale that the checkpoint holds. */
+function fixed({ dynamic, strategy }: Activations): "" | "-static" {
+  return !dynamic && strategy === "tensor" ? "-static" : "";
+}
 
 function table4(id: string, quantized: QuantizedSource): string | null {
   const group = groupOf(quantized, [64, 32]);

@@ -33,6 +33,7 @@ def args(bits, type_="int", strategy="channel", **more):
 
 
 PER_TOKEN = {"int": args(8, "int", "token", dynamic=True), "float": args(8, "float", "token", dynamic=True)}
+STATIC = {"int": args(8, "int", "tensor", dynamic=False), "float": args(8, "float", "tensor", dynamic=False)}
 U8, E4M3 = dict(scale_dtype="torch.uint8"), dict(scale_dtype="torch.float8_e4m3fn")
 # name -> config groups (weights, activations, format of the files, targets), and what espalier's quantize is told for
 # the same (None: it does not write it).
@@ -40,6 +41,8 @@ MODELS = {
     "int8-channel": ([(args(8), PER_TOKEN["int"], "int-quantized")], ["w8a8"]),
     "int8-asym-tensor": ([(args(8, strategy="tensor", symmetric=False), None, "int-quantized")], None),
     "fp8-channel": ([(args(8, "float"), PER_TOKEN["float"], "float-quantized")], ["fp8-dynamic"]),
+    "int8-static": ([(args(8), STATIC["int"], "int-quantized")], None),
+    "fp8-static": ([(args(8, "float", "tensor"), STATIC["float"], "float-quantized")], None),
     "fp8-block": ([(args(8, "float", "block", block_structure=[16, 32]), None, "float-quantized")], None),
     "int4-g32": ([(args(4, strategy="group", group_size=32), None, "pack-quantized")], ["w4a16", "--group-size", "32"]),
     "int4-g64-asym": (
@@ -86,7 +89,26 @@ def cells(weight, scheme):
     return weight.reshape(rows, cols // scheme.group_size, scheme.group_size)
 
 
-def set_qparams(module):
+@torch.no_grad()
+def input_ranges(model, modules):
+    """Module -> smallest and largest value of its input, over a part of IDS: what comes later may lie outside."""
+    ranges = {}
+
+    def note(name):
+        return lambda _, inputs: ranges.update({name: (inputs[0].min(), inputs[0].max())})
+
+    hooks = [model.get_submodule(name).register_forward_pre_hook(note(name)) for name in modules]
+    model(torch.tensor([IDS[:9]]))
+    for hook in hooks:
+        hook.remove()
+    return ranges
+
+
+def set_qparams(module, input_range):
+    inputs = module.quantization_scheme.input_activations
+    if inputs is not None and inputs.dynamic is False:
+        scale, _ = calculate_qparams(*input_range, inputs)
+        module.input_scale.data = scale.reshape(module.input_scale.shape).to(module.input_scale.dtype)
     scheme = module.quantization_scheme.weights
     parts = cells(module.weight.data, scheme)
     least, most = parts.amin(-1), parts.amax(-1)
@@ -130,10 +152,11 @@ def make(name):
     weights = tiny_weights()
     model = LlamaForCausalLM(tiny_config())
     model.load_state_dict(dict(weights, **{"lm_head.weight": weights["model.embed_tokens.weight"]}))
-    apply_quantization_config(model, config_of(MODELS[name][0]))
     modules = linears(weights)
+    ranges = input_ranges(model, modules)
+    apply_quantization_config(model, config_of(MODELS[name][0]))
     for module in modules:
-        set_qparams(model.get_submodule(module))
+        set_qparams(model.get_submodule(module), ranges[module])
     compressor = ModelCompressor.from_pretrained_model(model)
     compressor.compress_model(model)
     state = model.state_dict()

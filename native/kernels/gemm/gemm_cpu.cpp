@@ -120,7 +120,7 @@ void pack_piece(const GemmPlan& plan, const Piece& p) {
     float* out = p.out + line * p.depth;
     if (p.along_k)
       plan.kernel->tiles_stage->run(p.matrix + from * p.stride + p.k, p.stride, lines, p.depth, p.width,
-                                    reinterpret_cast<uint32_t*>(out), nullptr);
+                                    reinterpret_cast<uint32_t*>(out), nullptr, 0.0f);
     else
       plan.pack_slots({p.matrix + p.k * p.stride + from, p.stride, p.depth, lines, p.width, out, p.depth * p.width});
     line += lines;

@@ -23,7 +23,8 @@ extern const ActivationStage stage_bf16_avx512_bf16;
 
 // int8 formats, per token: scale = absmax / 127, q = round-half-even(x * (127 / absmax)). A row of zeros (or below
 // kInt8TinyAbsmax, where the reciprocal overflows) has scale 0; a row with NaN or Inf has scale NaN and q 0, so that
-// the damage shows in the result.
+// the damage shows in the result. With a scale that is given: q = round-half-even(x / scale) within -128 and 127, as
+// compressed-tensors divides; a row with NaN or Inf as above.
 constexpr float kInt8TinyAbsmax = 1e-35f;
 extern const ActivationStage stage_int8_ref;
 extern const ActivationStage stage_int8_avx2;
@@ -38,8 +39,8 @@ extern const ActivationStage stage_int8_groups_ref;
 extern const ActivationStage stage_int8_groups_avx2;
 extern const ActivationStage stage_int8_groups_avx512;
 
-// fp8 formats: what e4m3 under absmax / 448 keeps of x, per token or per 128 values of a token, as f32. A token (or
-// group) with NaN or Inf becomes NaN.
+// fp8 formats: what e4m3 under absmax / 448, or under the scale that is given, keeps of x, per token or per 128 values
+// of a token, as f32. A token (or group) with NaN or Inf becomes NaN.
 extern const ActivationStage stage_fp8_ref, stage_fp8_avx2, stage_fp8_avx512;
 extern const ActivationStage stage_fp8_groups_ref, stage_fp8_groups_avx2, stage_fp8_groups_avx512;
 constexpr int64_t kFp8ActivationGroup = 128;

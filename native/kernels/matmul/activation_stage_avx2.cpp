@@ -22,7 +22,7 @@ __m256i round_to_bf16(__m256 value) {
   return _mm256_and_si256(_mm256_blendv_epi8(rounded, quiet, nan), _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
 }
 
-void run_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+void run_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*, float) {
   interleave_rows(reinterpret_cast<const uint32_t*>(x), ldx, rows, k, tile_rows, words);
 }
 
@@ -35,7 +35,8 @@ void round_row(const float* x, int64_t count, uint32_t* out) {
   _mm256_maskstore_epi32(reinterpret_cast<int*>(out + i), mask, round_to_bf16(_mm256_maskload_ps(x + i, mask)));
 }
 
-void run_bf16_as_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+void run_bf16_as_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+                     float) {
   if (tile_rows == 1) return round_row(x, k, words);
   alignas(32) uint32_t chunk[8 * kChunk];
   for (int64_t i = 0; i < k; i += kChunk) {
@@ -66,19 +67,26 @@ int32_t sum_bytes(__m256i bytes) {
   return _mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two))) - 32 * 128;
 }
 
-// Scale of one row and what to multiply it with; see stage_int8_ref.
-float inverse_scale(const float* x, int64_t k, float* scale) {
+// Scale of one row and what to multiply it with, or, when the scale is given, divide it by; see stage_int8_ref.
+float inverse_scale(const float* x, int64_t k, float* scale, float input_scale) {
   const float absmax = row_absmax(x, k);
   const bool finite = absmax <= FLT_MAX;
+  if (input_scale > 0) {
+    *scale = finite ? input_scale : __builtin_nanf("");
+    return input_scale;
+  }
   const bool tiny = absmax < kInt8TinyAbsmax;
   *scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : absmax / 127.0f;
   return !finite || tiny ? 0.0f : 127.0f / absmax;
 }
 
-// 8 values of x (those in mask) -> 8 int16.
+// 8 values of x (those in mask) times the factor, or (kGiven) over it and within int8's range -> 8 int16.
+template <bool kGiven>
 __m128i quantize8(const float* x, int64_t count, __m256 factor) {
   const __m256 value = count >= 8 ? _mm256_loadu_ps(x) : _mm256_maskload_ps(x, lanes(count));
-  const __m256i q = _mm256_cvtps_epi32(_mm256_mul_ps(value, factor));
+  __m256 steps = kGiven ? _mm256_div_ps(value, factor) : _mm256_mul_ps(value, factor);
+  if (kGiven) steps = _mm256_min_ps(_mm256_max_ps(steps, _mm256_set1_ps(-128.0f)), _mm256_set1_ps(127.0f));
+  const __m256i q = _mm256_cvtps_epi32(steps);
   return _mm_packs_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
 }
 
@@ -90,34 +98,39 @@ void store_bytes(__m128i value, int64_t bytes, void* out) {
 }
 
 // x [count] -> int8, padded with zeros to whole words.
+template <bool kGiven>
 void quantize_row_int8(const float* x, int64_t count, float inverse, uint32_t* words) {
   int8_t* out = reinterpret_cast<int8_t*>(words);
   const __m256 factor = _mm256_set1_ps(inverse);
   int64_t i = 0;
   for (; i + 8 <= count; i += 8) {
-    const __m128i q = quantize8(x + i, 8, factor);
+    const __m128i q = quantize8<kGiven>(x + i, 8, factor);
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out + i), _mm_packs_epi16(q, q));
   }
   if (i == count) return;
-  const __m128i q = quantize8(x + i, count - i, factor);
+  const __m128i q = quantize8<kGiven>(x + i, count - i, factor);
   store_bytes(_mm_packs_epi16(q, q), (count - i + 3) / 4 * 4, out + i);
 }
 
 // x [count] -> int16, padded with zeros to whole words.
+template <bool kGiven>
 void quantize_row_int16(const float* x, int64_t count, float inverse, uint32_t* words) {
   int16_t* out = reinterpret_cast<int16_t*>(words);
   const __m256 factor = _mm256_set1_ps(inverse);
   int64_t i = 0;
-  for (; i + 8 <= count; i += 8) _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), quantize8(x + i, 8, factor));
-  if (i < count) store_bytes(quantize8(x + i, count - i, factor), (count - i + 1) / 2 * 4, out + i);
+  for (; i + 8 <= count; i += 8)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), quantize8<kGiven>(x + i, 8, factor));
+  if (i < count) store_bytes(quantize8<kGiven>(x + i, count - i, factor), (count - i + 1) / 2 * 4, out + i);
 }
 
 using QuantizeRow = void (*)(const float*, int64_t, float, uint32_t*);
 
-template <QuantizeRow quantize_row, int64_t kPerWord>
-void run_int(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale) {
+template <QuantizeRow kFound, QuantizeRow kGiven, int64_t kPerWord>
+void run_int(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale,
+             float input_scale) {
+  const QuantizeRow quantize_row = input_scale > 0 ? kGiven : kFound;
   float inverse[8];
-  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(x + row * ldx, k, scale + row);
+  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(x + row * ldx, k, scale + row, input_scale);
   if (tile_rows == 1) return quantize_row(x, k, inverse[0], words);
   alignas(32) uint32_t chunk[8 * kChunk];
   for (int64_t i = 0; i < k; i += kPerWord * kChunk) {
@@ -131,7 +144,7 @@ void run_int(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_
 // 32 values under one scale -> scale, sum, 32 q; see stage_int8_groups_ref.
 void quantize_group(const float* x, uint32_t* words) {
   float scale;
-  const float inverse = inverse_scale(x, kActivationGroup, &scale);
+  const float inverse = inverse_scale(x, kActivationGroup, &scale, 0.0f);
   __m256i q = _mm256_setzero_si256();
   if (inverse > 0) {
     const __m256 factor = _mm256_set1_ps(inverse);
@@ -145,7 +158,7 @@ void quantize_group(const float* x, uint32_t* words) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 2), q);
 }
 
-void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t, uint32_t* words, float*) {
+void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t, uint32_t* words, float*, float) {
   for (int64_t row = 0; row < rows; ++row) {
     const float* from = x + row * ldx;
     int64_t begin = 0;
@@ -174,10 +187,11 @@ __m256 round_to_e4m3(__m256 value) {
   return _mm256_or_ps(_mm256_and_ps(value, _mm256_castsi256_ps(sign_bit)), rounded);
 }
 
-// absmax / 448, 0 for tiny values, NaN where there is a NaN or infinity.
-float fp8_scale(const float* x, int64_t count) {
+// The scale that is given, else absmax / 448, 0 for tiny values; NaN where there is a NaN or infinity.
+float fp8_scale(const float* x, int64_t count, float input_scale) {
   const float absmax = row_absmax(x, count);
-  return !(absmax <= FLT_MAX) ? __builtin_nanf("") : absmax < kInt8TinyAbsmax ? 0.0f : absmax / 448.0f;
+  if (!(absmax <= FLT_MAX)) return __builtin_nanf("");
+  return input_scale > 0 ? input_scale : absmax < kInt8TinyAbsmax ? 0.0f : absmax / 448.0f;
 }
 
 void round_row_fp8(const float* x, int64_t count, float scale, uint32_t* out) {
@@ -192,9 +206,10 @@ void round_row_fp8(const float* x, int64_t count, float scale, uint32_t* out) {
 }
 
 template <int64_t kGroup>
-void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+             float input_scale) {
   float scale[8];
-  for (int64_t row = 0; row < rows && kGroup == 0; ++row) scale[row] = fp8_scale(x + row * ldx, k);
+  for (int64_t row = 0; row < rows && kGroup == 0; ++row) scale[row] = fp8_scale(x + row * ldx, k, input_scale);
   alignas(32) uint32_t chunk[8 * kChunk];
   for (int64_t i = 0; i < k; i += kChunk) {
     const int64_t count = k - i < kChunk ? k - i : kChunk;
@@ -203,7 +218,7 @@ void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_
       for (int64_t begin = 0; begin < count; begin += group) {
         const float* from = x + row * ldx + i + begin;
         const int64_t width = count - begin < group ? count - begin : group;
-        round_row_fp8(from, width, kGroup == 0 ? scale[row] : fp8_scale(from, width),
+        round_row_fp8(from, width, kGroup == 0 ? scale[row] : fp8_scale(from, width, 0.0f),
                       (tile_rows == 1 ? words + i : chunk + row * kChunk) + begin);
       }
     if (tile_rows > 1) interleave_rows(chunk, kChunk, rows, count, tile_rows, words + i * tile_rows);
@@ -214,8 +229,8 @@ void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_
 
 const ActivationStage stage_f32_avx2 = {words_of<1>, run_f32};
 const ActivationStage stage_bf16_as_f32_avx2 = {words_of<1>, run_bf16_as_f32};
-const ActivationStage stage_int8_avx2 = {words_of<4>, run_int<quantize_row_int8, 4>};
-const ActivationStage stage_int16_avx2 = {words_of<2>, run_int<quantize_row_int16, 2>};
+const ActivationStage stage_int8_avx2 = {words_of<4>, run_int<quantize_row_int8<false>, quantize_row_int8<true>, 4>};
+const ActivationStage stage_int16_avx2 = {words_of<2>, run_int<quantize_row_int16<false>, quantize_row_int16<true>, 2>};
 const ActivationStage stage_int8_groups_avx2 = {group_row_words, run_int8_groups};
 const ActivationStage stage_fp8_avx2 = {words_of<1>, run_fp8<0>};
 const ActivationStage stage_fp8_groups_avx2 = {words_of<1>, run_fp8<kFp8ActivationGroup>};

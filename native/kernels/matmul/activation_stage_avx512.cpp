@@ -25,7 +25,7 @@ __m512i round_to_bf16(__m512 value) {
   return _mm512_and_si512(_mm512_mask_mov_epi32(rounded, nan, quiet), _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
 }
 
-void run_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+void run_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*, float) {
   interleave_rows(reinterpret_cast<const uint32_t*>(x), ldx, rows, k, tile_rows, words);
 }
 
@@ -36,7 +36,8 @@ void round_row(const float* x, int64_t count, uint32_t* out) {
   }
 }
 
-void run_bf16_as_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+void run_bf16_as_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+                     float) {
   if (tile_rows == 1) return round_row(x, k, words);
   alignas(64) uint32_t chunk[16 * kChunk];
   for (int64_t i = 0; i < k; i += kChunk) {
@@ -59,12 +60,16 @@ void row_absmax(const float* x, int64_t ldx, int64_t k, float* absmax) {
         _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(_mm512_reduce_max_epu32(largest[r])))));
 }
 
-// x [count] -> bytes round(x * inverse) + 128, padded with 128 to whole words.
+// x [count] -> bytes round(x * inverse) + 128, or (kGiven) round(x / inverse) + 128, padded with 128 to whole words.
+template <bool kGiven>
 void quantize_row(const float* x, int64_t count, float inverse, uint8_t* out) {
   const __m512 factor = _mm512_set1_ps(inverse);
   for (int64_t i = 0; i < count; i += 16) {
     const __m512 value = _mm512_maskz_loadu_ps(lanes(count - i), x + i);
-    const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(value, factor));
+    __m512 steps = kGiven ? _mm512_div_ps(value, factor) : _mm512_mul_ps(value, factor);
+    // What does not fit int32 would come out as its smallest value; below, saturation does.
+    if (kGiven) steps = _mm512_min_ps(steps, _mm512_set1_ps(127.0f));
+    const __m512i q = _mm512_cvtps_epi32(steps);
     const __m128i bytes = _mm_xor_si128(_mm512_cvtsepi32_epi8(q), _mm_set1_epi8(static_cast<char>(0x80)));
     _mm_mask_storeu_epi8(out + i, lanes((count - i + 3) / 4 * 4), bytes);
   }
@@ -78,26 +83,32 @@ int32_t sum_bytes(__m256i bytes) {
   return _mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two))) - 32 * 128;
 }
 
-// Scale of a row and what to multiply it with; see stage_int8_ref.
-float inverse_scale(float absmax, float* scale) {
+// Scale of a row and what to multiply it with, or, when the scale is given, divide it by; see stage_int8_ref.
+float inverse_scale(float absmax, float* scale, float input_scale) {
   const bool finite = absmax <= FLT_MAX;
+  if (input_scale > 0) {
+    *scale = finite ? input_scale : __builtin_nanf("");
+    return input_scale;
+  }
   const bool tiny = absmax < kInt8TinyAbsmax;
   *scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : absmax / 127.0f;
   return !finite || tiny ? 0.0f : 127.0f / absmax;
 }
 
-void run_uint8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale) {
+void run_uint8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale,
+               float input_scale) {
+  const auto convert = input_scale > 0 ? quantize_row<true> : quantize_row<false>;
   float inverse[16];
   int64_t done = 0;
   for (; done + 4 <= rows; done += 4) row_absmax<4>(x + done * ldx, ldx, k, inverse + done);
   for (; done < rows; ++done) row_absmax<1>(x + done * ldx, ldx, k, inverse + done);
-  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(inverse[row], scale + row);
-  if (tile_rows == 1) return quantize_row(x, k, inverse[0], reinterpret_cast<uint8_t*>(words));
+  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(inverse[row], scale + row, input_scale);
+  if (tile_rows == 1) return convert(x, k, inverse[0], reinterpret_cast<uint8_t*>(words));
   alignas(64) uint32_t chunk[16 * kChunk];
   for (int64_t i = 0; i < k; i += 4 * kChunk) {
     const int64_t count = k - i < 4 * kChunk ? k - i : 4 * kChunk;
     for (int64_t row = 0; row < rows; ++row)
-      quantize_row(x + row * ldx + i, count, inverse[row], reinterpret_cast<uint8_t*>(chunk + row * kChunk));
+      convert(x + row * ldx + i, count, inverse[row], reinterpret_cast<uint8_t*>(chunk + row * kChunk));
     interleave_rows(chunk, kChunk, rows, (count + 3) / 4, tile_rows, words + i / 4 * tile_rows);
   }
 }
@@ -108,7 +119,7 @@ void quantize_group(const float* x, int64_t count, uint32_t* words) {
   const __m512i largest = _mm512_max_epu32(magnitude_bits(low), magnitude_bits(high));
   const int absmax = static_cast<int>(_mm512_reduce_max_epu32(largest));
   float scale;
-  const float inverse = inverse_scale(_mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(absmax))), &scale);
+  const float inverse = inverse_scale(_mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(absmax))), &scale, 0.0f);
   __m256i q = _mm256_setzero_si256();
   if (inverse > 0) {
     const __m512 factor = _mm512_set1_ps(inverse);
@@ -120,7 +131,7 @@ void quantize_group(const float* x, int64_t count, uint32_t* words) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 2), q);
 }
 
-void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t, uint32_t* words, float*) {
+void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t, uint32_t* words, float*, float) {
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t begin = 0; begin < k; begin += kActivationGroup, words += kGroupWords)
       quantize_group(x + row * ldx + begin, k - begin, words);
@@ -141,11 +152,12 @@ __m512 round_to_e4m3(__m512 value) {
   return _mm512_castsi512_ps(_mm512_or_si512(sign, _mm512_castps_si512(rounded)));
 }
 
-// absmax / 448, 0 for tiny values, NaN where there is a NaN or infinity.
-float fp8_scale(const float* x, int64_t count) {
+// The scale that is given, else absmax / 448, 0 for tiny values; NaN where there is a NaN or infinity.
+float fp8_scale(const float* x, int64_t count, float input_scale) {
   float absmax;
   row_absmax<1>(x, 0, count, &absmax);
-  return !(absmax <= FLT_MAX) ? __builtin_nanf("") : absmax < kInt8TinyAbsmax ? 0.0f : absmax / 448.0f;
+  if (!(absmax <= FLT_MAX)) return __builtin_nanf("");
+  return input_scale > 0 ? input_scale : absmax < kInt8TinyAbsmax ? 0.0f : absmax / 448.0f;
 }
 
 void round_row_fp8(const float* x, int64_t count, float scale, uint32_t* out) {
@@ -160,9 +172,10 @@ void round_row_fp8(const float* x, int64_t count, float scale, uint32_t* out) {
 }
 
 template <int64_t kGroup>
-void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+             float input_scale) {
   float scale[16];
-  for (int64_t row = 0; row < rows && kGroup == 0; ++row) scale[row] = fp8_scale(x + row * ldx, k);
+  for (int64_t row = 0; row < rows && kGroup == 0; ++row) scale[row] = fp8_scale(x + row * ldx, k, input_scale);
   alignas(64) uint32_t chunk[16 * kChunk];
   for (int64_t i = 0; i < k; i += kChunk) {
     const int64_t count = k - i < kChunk ? k - i : kChunk;
@@ -171,7 +184,7 @@ void run_fp8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_
       for (int64_t begin = 0; begin < count; begin += group) {
         const float* from = x + row * ldx + i + begin;
         const int64_t width = count - begin < group ? count - begin : group;
-        round_row_fp8(from, width, kGroup == 0 ? scale[row] : fp8_scale(from, width),
+        round_row_fp8(from, width, kGroup == 0 ? scale[row] : fp8_scale(from, width, 0.0f),
                       (tile_rows == 1 ? words + i : chunk + row * kChunk) + begin);
       }
     if (tile_rows > 1) interleave_rows(chunk, kChunk, rows, count, tile_rows, words + i * tile_rows);

@@ -111,7 +111,8 @@ void run_f32_tiles(const LinearProblem& p, int64_t tile_begin, int64_t tile_end,
 }
 
 // f32 rows interleaved into tiles.
-void run_interleave(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+void run_interleave(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+                    float) {
   for (int64_t i = 0; i < k; ++i)
     for (int64_t row = 0; row < tile_rows; ++row) {
       const float value = row < rows ? x[row * ldx + i] : 0.0f;

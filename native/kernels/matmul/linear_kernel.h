@@ -11,7 +11,7 @@ namespace espalier {
 // How x is turned into what a kernel reads: words of 32 bits, each one f32, two bf16 / int16 or four int8 of
 // consecutive k, the last padded with zeros (int8 in groups: see activation_stage.h). A tile holds `tile_rows` rows
 // interleaved: words [k_words][tile_rows]; tile_rows = 1 is plain rows. Kernels that point at the same stage share its
-// output.
+// output, where their weights ask for the same input scale.
 struct ActivationStage {
   // Words of a row of k values.
   int64_t (*row_words)(int64_t k);
@@ -19,7 +19,9 @@ struct ActivationStage {
   // x      [rows, k] f32, rows ldx apart
   // words  [row_words(k)][tile_rows]
   // scale  [rows] f32, written by int8 stages only
-  void (*run)(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale);
+  // input_scale  of int8 and fp8 stages "per token": the scale to use; 0: the one found in each row
+  void (*run)(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale,
+              float input_scale);
 };
 
 // One product as the tile functions see it. Panels are 16 output columns wide.
@@ -79,6 +81,7 @@ extern const LinearKernel matmul_f32_f16_avx2;
 extern const LinearKernel matmul_bf16_bf16_avx2;
 extern const LinearKernel matmul_f32_int8_avx2;
 extern const LinearKernel matmul_int8_int8_avx2;
+extern const LinearKernel matmul_int8t_int8_avx2;
 extern const LinearKernel matmul_f32_f32_avx512;
 extern const LinearKernel matmul_f32_f16_avx512;
 extern const LinearKernel matmul_bf16_bf16_avx512;

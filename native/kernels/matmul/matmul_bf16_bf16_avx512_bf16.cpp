@@ -36,7 +36,8 @@ void round_row(const float* x, int64_t count, uint32_t* out) {
   }
 }
 
-void run_stage(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*) {
+void run_stage(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+               float) {
   if (tile_rows == 1) return round_row(x, k, words);
   alignas(64) uint32_t chunk[16 * kChunk];
   for (int64_t i = 0; i < k; i += 2 * kChunk) {

@@ -2,6 +2,7 @@
 //   small m  vpsignb moves the sign of w to a, vpmaddubsw(|w|, +-a) stays within 2 * 128 * 127 < 32768, vpmaddwd adds
 //   large m  weights widened once to int16 pairs, vpmaddwd into int32: as many products per instruction, two fewer
 //   steps
+// Scales of x that are given let it be -128, whose sign vpsignb cannot turn: int8t goes the second way for any m.
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/matmul/activation_stage.h"
 #include "kernels/matmul/epilogue_avx2.h"
@@ -153,5 +154,7 @@ void run_tiles(const LinearProblem& p, int64_t tile_begin, int64_t tile_end, int
 
 const LinearKernel matmul_int8_int8_avx2 = {"matmul_int8_int8_avx2", &stage_int8_avx2, run_rows,  kRowsLimit,
                                             &stage_int16_avx2,       run_tiles,        kTileRows, scratch_bytes};
+const LinearKernel matmul_int8t_int8_avx2 = {"matmul_int8t_int8_avx2", nullptr,   nullptr,   0,
+                                             &stage_int16_avx2,        run_tiles, kTileRows, scratch_bytes};
 
 }  // namespace espalier

@@ -19,11 +19,14 @@ constexpr int64_t kSerialStage = 32768;
 
 size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
-int stage_of(MatmulPlan* plan, const ActivationStage* stage, int64_t tile_rows, int64_t k) {
+int stage_of(MatmulPlan* plan, const ActivationStage* stage, int64_t tile_rows, const PackedMatrix& weight) {
   if (stage == nullptr) return -1;
-  for (int i = 0; i < plan->stage_count; ++i)
-    if (plan->stages[i].stage == stage && plan->stages[i].tile_rows == tile_rows) return i;
-  plan->stages[plan->stage_count] = {stage, tile_rows, stage->row_words(k), 0, 0};
+  const float input_scale = input_scale_of(weight);
+  for (int i = 0; i < plan->stage_count; ++i) {
+    const StagePlan& known = plan->stages[i];
+    if (known.stage == stage && known.tile_rows == tile_rows && known.input_scale == input_scale) return i;
+  }
+  plan->stages[plan->stage_count] = {stage, tile_rows, input_scale, stage->row_words(weight.k), 0, 0};
   return plan->stage_count++;
 }
 
@@ -54,7 +57,8 @@ void plan_product(const MatmulArgs& args, const LinearKernel* kernel, MatmulPlan
   p.accumulate = args.epilogue == MatmulEpilogue::kAccumulate;
   p.group = args.weight.format->group;
   p.tile_rows = product->tiles ? tile_rows_of(args.m, kernel->max_tile_rows) : 1;
-  product->stage_index = stage_of(plan, product->tiles ? kernel->tiles_stage : kernel->rows_stage, p.tile_rows, p.k);
+  product->stage_index =
+      stage_of(plan, product->tiles ? kernel->tiles_stage : kernel->rows_stage, p.tile_rows, args.weight);
   p.x = args.x;
   p.x_stride = args.ldx;
   p.x_scale = nullptr;
@@ -84,7 +88,7 @@ void run_stage(const CpuContext& context, const MatmulArgs& args, const StagePla
     const int64_t row = tile * stage.tile_rows;
     const int64_t rows = args.m - row < stage.tile_rows ? args.m - row : stage.tile_rows;
     stage.stage->run(args.x + row * args.ldx, args.ldx, rows, k, stage.tile_rows, words + row * stage.k_words,
-                     scale + row);
+                     scale + row, stage.input_scale);
   };
   if (args.m * k > kSerialStage) return context.pool->run(tiles, [&](int64_t tile, int) { convert(tile); });
   for (int64_t tile = 0; tile < tiles; ++tile) convert(tile);

@@ -14,10 +14,11 @@ constexpr int kMaxMatmulGroup = 16;
 // Panels that a task of the blocked kernels covers at most: its sums take about a sixth of the L2 cache.
 int64_t panels_per_task();
 
-// The converted activations of one stage; products with the same stage and tile height share one.
+// The converted activations of one stage; products with the same stage, tile height and input scale share one.
 struct StagePlan {
   const ActivationStage* stage;
   int64_t tile_rows;
+  float input_scale;
   int64_t k_words;
   size_t words_offset;
   size_t scale_offset;
@@ -65,7 +66,7 @@ int64_t task_rows(const ProductPlan& product);
 // Runs `problem` (product.problem, or with its out elsewhere) over a task's range.
 void run_range(const ProductPlan& product, const LinearProblem& problem, const TaskRange& range, void* scratch);
 
-// Needs m, n, k and the formats only; pointers may be null.
+// Needs m, n, k and the formats only; pointers may be null (input scales then count as all different).
 void plan_matmul(const CpuContext& context, const MatmulArgs* args, int count, MatmulPlan* plan);
 // Converts the activations into `workspace` and points the problems at them.
 void prepare_activations(const CpuContext& context, const MatmulArgs* args, MatmulPlan* plan, void* workspace);

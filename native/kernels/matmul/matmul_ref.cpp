@@ -16,14 +16,14 @@ namespace espalier {
 namespace {
 
 // x [count] -> what int8 under one scale keeps of it.
-void round_int8(const float* x, int64_t count, double* out) {
+void round_int8(const float* x, int64_t count, float, double* out) {
   float absmax = 0;
   for (int64_t i = 0; i < count; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
   const float inverse = absmax > 0 ? 127.0f / absmax : 0.0f;
   for (int64_t i = 0; i < count; ++i) out[i] = std::nearbyint(x[i] * inverse) * (absmax / 127.0f);
 }
 
-void round_fp8(const float* x, int64_t count, double* out) {
+void round_fp8(const float* x, int64_t count, float, double* out) {
   float absmax = 0;
   for (int64_t i = 0; i < count; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
   const float scale = absmax / 448.0f;
@@ -31,15 +31,24 @@ void round_fp8(const float* x, int64_t count, double* out) {
     out[i] = scale > 0 ? fp8_e4m3_to_f32(f32_to_fp8_e4m3(x[i] / scale)) * scale : 0.0f;
 }
 
-void round_bf16(const float* x, int64_t count, double* out) {
+void round_bf16(const float* x, int64_t count, float, double* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = bf16_to_f32(f32_to_bf16(x[i]));
+}
+
+void round_int8_given(const float* x, int64_t count, float scale, double* out) {
+  for (int64_t i = 0; i < count; ++i)
+    out[i] = std::nearbyint(std::fmin(std::fmax(x[i] / scale, -128.0f), 127.0f)) * static_cast<double>(scale);
+}
+
+void round_fp8_given(const float* x, int64_t count, float scale, double* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = fp8_e4m3_to_f32(f32_to_fp8_e4m3(x[i] / scale)) * scale;
 }
 
 // What a format may say of its activations: how x is rounded, how many values share a scale (0: all), and for how many
 // rows at most.
 struct Conversion {
   const char* activation;
-  void (*round)(const float* x, int64_t count, double* out);
+  void (*round)(const float* x, int64_t count, float input_scale, double* out);
   int64_t group;
   int64_t rows;
 };
@@ -49,15 +58,19 @@ const Conversion kConversions[] = {
     {"int8 per 32 values, up to 8 rows", round_int8, kActivationGroup, kGroupedRows},
     {"fp8 per token", round_fp8, 0, INT64_MAX},
     {"fp8 per 128 values", round_fp8, kFp8ActivationGroup, INT64_MAX},
+    {"int8 per tensor", round_int8_given, 0, INT64_MAX},
+    {"fp8 per tensor", round_fp8_given, 0, INT64_MAX},
 };
 
 // x [k] -> what the format's activation conversion keeps of it, as float64.
-void convert_activations(const char* activation, const float* x, int64_t rows, int64_t k, double* out) {
+void convert_activations(const PackedMatrix& weight, const float* x, int64_t rows, double* out) {
+  const int64_t k = weight.k;
+  const float input_scale = input_scale_of(weight);
   for (int64_t i = 0; i < k; ++i) out[i] = x[i];
   for (const Conversion& conversion : kConversions) {
-    if (std::strcmp(activation, conversion.activation) != 0 || rows > conversion.rows) continue;
+    if (std::strcmp(weight.format->activation, conversion.activation) != 0 || rows > conversion.rows) continue;
     const int64_t group = conversion.group == 0 ? k : conversion.group;
-    for (int64_t i = 0; i < k; i += group) conversion.round(x + i, k - i < group ? k - i : group, out + i);
+    for (int64_t i = 0; i < k; i += group) conversion.round(x + i, k - i < group ? k - i : group, input_scale, out + i);
   }
 }
 
@@ -70,8 +83,7 @@ Status matmul_ref(const MatmulArgs& args) {
   ESP_RETURN_IF_ERROR(activations.reserve((args.m * k + 1) * sizeof(double)));
   ESP_RETURN_IF_ERROR(row.reserve((k + 1) * sizeof(float)));
   for (int64_t m = 0; m < args.m; ++m)
-    convert_activations(args.weight.format->activation, args.x + m * args.ldx, args.m, k,
-                        activations.as<double>() + m * k);
+    convert_activations(args.weight, args.x + m * args.ldx, args.m, activations.as<double>() + m * k);
   for (int64_t column = 0; column < n; ++column) {
     if (k > 0) args.weight.format->unpack_rows(args.weight.data, n, k, column, 1, row.as<float>());
     for (int64_t m = 0; m < args.m; ++m) {

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "core/aligned_buffer.h"
+#include "core/cpu_features.h"
 #include "napi/testing/guarded_workspace.h"
 #include "napi/testing/registry.h"
+#include "quant/number_format.h"
 #include "quant/weight_format.h"
 
 namespace espalier::testing {
@@ -33,12 +35,26 @@ const WeightFormat* format_of(const Napi::Object& options) {
   return format;
 }
 
-// { format, w, n, k } packed into `buffer`.
+// Formats whose input scale is given pack quantized weights alone: w is rounded first, a scale for each row.
+Status pack_given(const WeightFormat& format, const float* w, int64_t n, int64_t k, float input_scale, void* packed,
+                  ThreadPool* pool) {
+  const bool is_float = std::strncmp(format.id, "fp8_e4m3", 8) == 0;
+  QuantizedMatrix matrix;
+  ESP_RETURN_IF_ERROR(quantize_matrix(*find_number_format(is_float ? "fp8_e4m3" : "int8"), QuantizeOptions(), w, n, k,
+                                      current_isa(), pool, &matrix));
+  matrix.input_scale = input_scale;
+  return format.pack_quantized(matrix, packed, pool);
+}
+
+// { format, w, n, k, inputScale? } packed into `buffer`.
 PackedMatrix pack_into(const Napi::Object& options, AlignedBuffer* buffer, ThreadPool* pool) {
   const WeightFormat* format = format_of(options);
   const int64_t n = int_of(options, "n"), k = int_of(options, "k");
   throw_if_error(options.Env(), buffer->reserve(format->packed_bytes(n, k)));
-  throw_if_error(options.Env(), format->pack(data_of<float>(options, "w"), n, k, buffer->as<void>(), pool));
+  const float* w = data_of<float>(options, "w");
+  const float input_scale = static_cast<float>(number_of(options, "inputScale", 0));
+  throw_if_error(options.Env(), input_scale != 0 ? pack_given(*format, w, n, k, input_scale, buffer->as<void>(), pool)
+                                                 : format->pack(w, n, k, buffer->as<void>(), pool));
   return {format, buffer->as<void>(), n, k};
 }
 
@@ -58,7 +74,7 @@ Napi::Value test_weight_formats(const Napi::CallbackInfo& info) {
 }
 ESP_TEST_EXPORT(weight_formats);
 
-// { format, w, n, k, threads } -> Uint8Array
+// { format, w, n, k, inputScale?, threads } -> Uint8Array
 Napi::Value test_pack_weights(const Napi::CallbackInfo& info) {
   const Napi::Object options = info[0].As<Napi::Object>();
   AlignedBuffer buffer;
@@ -99,7 +115,7 @@ MatmulArgs matmul_args_of(const Napi::Object& options, const Napi::Object& produ
   return args;
 }
 
-// { isa, threads, m, x, ldx, products: [{ format, w, n, k, bias?, out, ldo, accumulate? }], reference?,
+// { isa, threads, m, x, ldx, products: [{ format, w, n, k, inputScale?, bias?, out, ldo, accumulate? }], reference?,
 //   workspaceMissing? (bytes less than needed) }
 Napi::Value test_matmul(const Napi::CallbackInfo& info) {
   const Napi::Object options = info[0].As<Napi::Object>();

@@ -77,13 +77,14 @@ Napi::Value test_quantize_matrix(const Napi::CallbackInfo& info) {
 }
 ESP_TEST_EXPORT(quantize_matrix);
 
-// As quantize_matrix, and `to`: a weight format -> packed Uint8Array
+// As quantize_matrix, `to`: a weight format, and inputScale? -> packed Uint8Array
 Napi::Value test_pack_quantized(const Napi::CallbackInfo& info) {
   const Napi::Object o = info[0].As<Napi::Object>();
   const CpuContext context = context_of(o);
   QuantizedMatrix matrix;
   throw_if_error(info.Env(), quantize_matrix(format_of(o), options_of(o), data_of<float>(o, "w"), int_of(o, "rows"),
                                              int_of(o, "cols"), context.isa, context.pool, &matrix));
+  matrix.input_scale = static_cast<float>(number_of(o, "inputScale", 0));
   std::vector<uint8_t> packed;
   throw_if_error(info.Env(), pack_quantized(string_of(o, "to"), matrix, context.pool, &packed));
   return array_of<Napi::Uint8Array>(info.Env(), packed);

@@ -2,8 +2,11 @@
 //   weight             I8 or F8  [rows, cols]
 //   weight_scale       float (U8: an exponent, mxfp8)  [1], [rows, 1], [rows, groups] or [blocks down, blocks across]
 //   weight_zero_point  I8        as the scale; asymmetric only
-//   input_scale, input_zero_point  static activations; not read here
+//   input_scale        float     [1] or []: of the layer's input, known beforehand; activations need none otherwise
+//   input_zero_point   I8        as input_scale, all 0: inputs are quantized symmetrically
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
 #include "quant/layouts/layout_parts.h"
 
 namespace espalier {
@@ -39,7 +42,31 @@ Status check(const QuantizedSource& source) {
   const QuantizedMatrix matrix = sizes_of(source);
   ESP_RETURN_IF_ERROR(expect_shape(source, "weight", {source.rows, source.cols}));
   ESP_RETURN_IF_ERROR(expect_shape(source, "weight_scale", {matrix.scale_rows(), matrix.scale_cols()}));
-  return expect_shape(source, "weight_zero_point", {matrix.scale_rows(), matrix.scale_cols()});
+  ESP_RETURN_IF_ERROR(expect_shape(source, "weight_zero_point", {matrix.scale_rows(), matrix.scale_cols()}));
+  for (const char* suffix : {"input_scale", "input_zero_point"})
+    if (const StoredPart* part = source.part(suffix); part != nullptr && part->elements() != 1)
+      return part_error(suffix, format_text("expected one value for the whole input, found %lld",
+                                            static_cast<long long>(part->elements())));
+  return Status::ok();
+}
+
+// ERR_QUANT_SCALE for what cannot scale anything: a model is opened before that would show in its results.
+Status read_input_scale(const QuantizedSource& source, float* scale) {
+  const StoredPart* part = source.part("input_scale");
+  if (part == nullptr) return Status::ok();
+  std::vector<float> values;
+  ESP_RETURN_IF_ERROR(read_floats(*part, &values));
+  *scale = values[0];
+  if (const StoredPart* zero = source.part("input_zero_point"); zero != nullptr) {
+    std::vector<uint8_t> bytes;
+    ESP_RETURN_IF_ERROR(read_whole(*zero, &bytes));
+    if (bytes[0] != 0)
+      return Status("ERR_QUANT_SCALE", format_text("input_zero_point is %d; inputs are quantized symmetrically, with 0",
+                                                   static_cast<int8_t>(bytes[0])));
+  }
+  if (std::isfinite(*scale) && *scale > 0) return Status::ok();
+  return Status("ERR_QUANT_SCALE",
+                format_text("input_scale is %g; expected a finite value above 0", static_cast<double>(*scale)));
 }
 
 Status read(const QuantizedSource& source, int64_t row_begin, int64_t row_count, QuantizedMatrix* out) {
@@ -56,7 +83,7 @@ Status read(const QuantizedSource& source, int64_t row_begin, int64_t row_count,
     for (const uint8_t byte : bytes) zeros.push_back(static_cast<float>(static_cast<int8_t>(byte)));
   }
   set_scales(source, scales, zeros, row_begin, row_count, out);
-  return Status::ok();
+  return read_input_scale(source, &out->input_scale);
 }
 
 Status write(const QuantizedMatrix& matrix, const WriteOptions& options, std::vector<WrittenPart>* out) {

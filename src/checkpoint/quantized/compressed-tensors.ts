@@ -100,13 +100,19 @@ function weightOf(
   const hasScale = module.stored("weight_scale") !== undefined;
   if (!hasScale && (stored === "f32" || stored === "f16" || stored === "bf16")) return null;
   const symmetric = weights.symmetric ?? true;
+  const activations = activationsOf(group.input_activations ?? null, field);
+  if (layout === "codes" && activations?.dynamic === false && module.stored("input_scale") === undefined)
+    throw new EspalierError(
+      "ERR_QUANT_PARTS",
+      `${where}: ${module.name}: input_scale: missing; config_groups.${group.id} quantizes activations with it`,
+    );
   return {
     layout,
     type: codeType(weights, field),
     ...spans(weights, module, field),
     acrossRows: false,
     zeros: !symmetric,
-    activations: activationsOf(group.input_activations ?? null, field),
+    activations,
   };
 }
 
@@ -158,5 +164,20 @@ function activationsOf(args: Args | null, field: string): Activations | null {
       "ERR_QUANT_CONFIG",
       `${field}.input_activations.strategy: expected tensor, token or group, found "${strategy}"`,
     );
-  return { type: args.type, strategy, dynamic: args.dynamic !== false && args.dynamic !== undefined };
+  const dynamic = (args.dynamic ?? false) !== false;
+  if (!dynamic && args.num_bits === 8) checkStatic(args, strategy, `${field}.input_activations`);
+  return { type: args.type, strategy, dynamic };
+}
+
+/** A scale known beforehand is one for the whole input, and zero stays 0. */
+function checkStatic({ symmetric }: Args, strategy: Activations["strategy"], field: string): void {
+  if (strategy !== "tensor")
+    throw new EspalierError(
+      "ERR_QUANT_CONFIG",
+      `${field}.strategy: expected tensor with dynamic false, found "${strategy}"`,
+    );
+  if (symmetric === false)
+    throw new EspalierError("ERR_QUANT_CONFIG", `${field}.symmetric: expected true with dynamic false, found false`, {
+      hint: "Static activations with zero points are not read; calibrate them symmetrically.",
+    });
 }

@@ -6,11 +6,23 @@ import { binding, type IsaName } from "../../../src/binding.js";
 export const formats = ["f32", "f16", "bf16", "int8", "int8-w8a8"] as const;
 export type FormatId = (typeof formats)[number];
 
+/** Formats with an input scale, which weights must come with. */
+export const staticFormats: string[] = binding
+  .weightFormats()
+  .filter(({ inputScale }) => inputScale)
+  .map(({ id }) => id);
+
 /** Formats whose columns share scales in groups; every other row of the registry. */
 export const groupedFormats: string[] = binding
   .weightFormats()
   .map(({ id }) => id)
-  .filter((id) => !(formats as readonly string[]).includes(id));
+  .filter((id) => !(formats as readonly string[]).includes(id) && !staticFormats.includes(id));
+
+/** Under which values beyond 0.6 saturate: the largest code is 127 or 448. */
+export const inputScaleOf = (format: string): number => Math.fround(0.6 / (format.startsWith("int8") ? 127 : 448));
+
+/** The same weights and kernels, scales found in every token. */
+export const dynamicOf = (format: string): string => format.replace("-static", "");
 
 /** bf16 with the vdpbf16ps kernels, which the registry leaves out where they are slower. */
 export const bf16Dot = "bf16-dot";
@@ -40,6 +52,8 @@ export interface Product {
   w: Float32Array;
   n: number;
   k: number;
+  /** Of static formats. */
+  inputScale?: number;
   bias?: Float32Array;
   out: Float32Array;
   ldo: number;
@@ -82,6 +96,7 @@ export function awkwardCall(shape: Shape, format: string, accumulate: boolean, w
     ldo,
     accumulate,
   };
+  if (staticFormats.includes(format)) product.inputScale = inputScaleOf(format);
   if (withBias) product.bias = unaligned(randomArray(n, 4), 3);
   return { m, x: unaligned(randomArray(m * ldx, 2), 1), ldx, products: [product] };
 }

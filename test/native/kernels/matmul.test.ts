@@ -8,11 +8,14 @@ import {
   awkwardCall,
   bf16Dot,
   copyOf,
+  dynamicOf,
   formats,
   groupedFormats,
+  inputScaleOf,
   isas,
   matmul,
   randomArray,
+  staticFormats,
 } from "./matmul-cases.js";
 
 /** One, odd, prime, tails of every vector and tile, one real model shape. */
@@ -36,11 +39,11 @@ function expectedOf(call: MatmulCall): MatmulCall {
 const toleranceOf = (format: string) =>
   format.startsWith("nf4")
     ? "matmul/table4"
-    : groupedFormats.includes(format)
+    : groupedFormats.includes(dynamicOf(format))
       ? "matmul/grouped"
-      : (`matmul/${format === bf16Dot ? "bf16" : (format as FormatId)}` as const);
+      : (`matmul/${format === bf16Dot ? "bf16" : (dynamicOf(format) as FormatId)}` as const);
 
-describe.each([...formats, bf16Dot, ...groupedFormats])("matmul with %s weights", (format) => {
+describe.each([...formats, bf16Dot, ...groupedFormats, ...staticFormats])("matmul with %s weights", (format) => {
   it("equals the reference over awkward shapes on every ISA", () => {
     for (const shape of shapes)
       for (const variant of [0, 1, 2]) {
@@ -61,7 +64,8 @@ describe.each([...formats, bf16Dot, ...groupedFormats])("matmul with %s weights"
     for (const isa of isas) {
       const bias = randomArray(5, 1);
       const out = new Float32Array(10).fill(2);
-      const product: Product = { format, w: new Float32Array(0), n: 5, k: 0, bias, out, ldo: 5 };
+      const inputScale = staticFormats.includes(format) ? { inputScale: 1 } : {};
+      const product: Product = { format, ...inputScale, w: new Float32Array(0), n: 5, k: 0, bias, out, ldo: 5 };
       matmul({ isa, m: 2, x: new Float32Array(4), ldx: 2, products: [product] });
       expect([...out]).toEqual([...bias, ...bias]);
       matmul({ isa, m: 1, x: new Float32Array(4), ldx: 2, products: [{ ...product, accumulate: true }] });
@@ -72,6 +76,16 @@ describe.each([...formats, bf16Dot, ...groupedFormats])("matmul with %s weights"
     }
   });
 });
+
+/** The nearest value of e4m3, ties to even, at most 448. */
+function e4m3(value: number): number {
+  const size = Math.abs(value);
+  if (size >= 448) return Math.sign(value) * 448;
+  const step = 2 ** (Math.max(Math.floor(Math.log2(size)), -6) - 3);
+  const steps = size / step;
+  const floor = Math.floor(steps);
+  return Math.sign(value) * step * (steps - floor === 0.5 ? floor + (floor & 1) : Math.round(steps));
+}
 
 describe("matmul", () => {
   it("runs a group of several formats and widths at once", () => {
@@ -91,9 +105,9 @@ describe("matmul", () => {
       }
   });
 
-  it("W8A8 gives the same bits on every ISA and thread count", () => {
+  it.each(["int8-w8a8", "int8-w8a8-static"])("%s gives the same bits on every ISA and thread count", (format) => {
     for (const m of [1, 3, 8, 14, 57]) {
-      const call = awkwardCall({ m, n: 77, k: 333 }, "int8-w8a8", true, true);
+      const call = awkwardCall({ m, n: 77, k: 333 }, format, true, true);
       const expected: MatmulCall = { ...copyOf(call), isa: "ref", threads: 1 };
       matmul(expected);
       for (const isa of isas)
@@ -142,6 +156,75 @@ describe("matmul", () => {
         else expect(values.every((v) => Number.isFinite(v) && v !== 0)).toBe(true);
       }
     }
+  });
+
+  it.each(staticFormats)("%s divides, rounds half to even, saturates, and shows NaN in its row alone", (format) => {
+    const int8 = format.startsWith("int8");
+    // The identity, whose 1 int8 keeps as 127 / 127.5: the product is x as its codes keep it.
+    const one = int8 ? 127 / 127.5 : 1;
+    const k = 24;
+    const w = Float32Array.from({ length: k * k }, (_, i) => (i % (k + 1) === 0 ? 1 : 0));
+    const inputScale = 0.1;
+    const scale = Math.fround(0.1);
+    const values = int8
+      ? [0.05, 0.15, 0.25, -0.05, -0.15, -0.25, 12.7, 12.75, 1e30, -12.8, -12.85, -1e30, 3e38, 1e-41, -0, 0.3]
+      : [0.1, 0.17, -0.1 / 512, 44.8, 46, 1e30, -44.8, -1e30, 3e38, -3e38, 1e-41, -0, 0.0002, 3.3, 20.01, -7.77];
+    const code = (x: number): number => {
+      const steps = Math.fround(Math.fround(x) / scale);
+      if (!int8) return e4m3(steps);
+      const floor = Math.floor(steps);
+      const half = steps - floor === 0.5 ? floor + (floor & 1) : Math.round(steps);
+      return Math.min(127, Math.max(-128, half));
+    };
+    const row = Float32Array.from({ length: k }, (_, i) => values[i % values.length]!);
+    for (const isa of isas)
+      for (const m of [1, 4, 5, 20]) {
+        const x = Float32Array.from({ length: m * k }, (_, i) => row[i % k]!);
+        if (m > 1) x[k] = NaN;
+        if (m > 4) x[3 * k + 7] = -Infinity;
+        const out = new Float32Array(m * k);
+        matmul({ isa, m, x, ldx: k, products: [{ format, w, n: k, k, inputScale, out, ldo: k }] });
+        for (let r = 0; r < m; ++r) {
+          const found = [...out.subarray(r * k, (r + 1) * k)];
+          if ((r === 1 && m > 1) || (r === 3 && m > 4)) expect(found.every(Number.isNaN)).toBe(true);
+          else found.forEach((value, i) => expect(value).toBeCloseTo(code(row[i]!) * scale * one, 4));
+        }
+      }
+  });
+
+  it("int8-w8a8-static is exact where every product is -128 times -128 or 127", () => {
+    const [n, k] = [33, 600];
+    for (const isa of isas)
+      for (const m of [1, 2, 20]) {
+        const w = Float32Array.from({ length: n * k }, (_, i) => (Math.floor(i / k) % 2 === 0 ? -127.5 : 127.5));
+        const out = new Float32Array(m * n);
+        const x = new Float32Array(m * k).fill(-1000);
+        matmul({ isa, m, x, ldx: k, products: [{ format: "int8-w8a8-static", w, n, k, inputScale: 1, out, ldo: n }] });
+        const expected = out.map((_, i) => ((i % n) % 2 === 0 ? 128 * 128 * k : -128 * 127 * k));
+        compareExact(out, expected, `${isa} m ${m}`);
+      }
+  });
+
+  it("static products of one group keep scales of their own, and share a stage where they agree", () => {
+    const [n, k] = [40, 70];
+    const scales = [1, 2, 1, 4].map((factor) => Math.fround(factor * inputScaleOf("int8-w8a8-static")));
+    for (const isa of isas)
+      for (const m of [1, 5, 40]) {
+        const shape = { m, n, k };
+        const products = [...staticFormats, "int8-w8a8"].flatMap((format) =>
+          scales.map((inputScale) => ({
+            ...awkwardCall(shape, format, false, true).products[0]!,
+            ...(staticFormats.includes(format) ? { inputScale } : {}),
+          })),
+        );
+        const call: MatmulCall = { ...awkwardCall(shape, "f32", false, false), products };
+        const expected = expectedOf(call);
+        const actual = { ...copyOf(call), isa };
+        matmul(actual);
+        actual.products.forEach((product, i) =>
+          expectWithin(product.out, expected.products[i]!.out, toleranceOf(product.format), `${isa} m ${m} ${i}`),
+        );
+      }
   });
 
   it("grouped formats: int8 activations cost at most half a step of each group", () => {

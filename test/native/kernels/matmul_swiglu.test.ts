@@ -1,12 +1,13 @@
 import { binding } from "../../../src/binding.js";
 import { expectWithin } from "../../compare.js";
-import { formats, isas, matmul, randomArray, unaligned } from "./matmul-cases.js";
+import { formats, inputScaleOf, isas, matmul, randomArray, staticFormats, unaligned } from "./matmul-cases.js";
 
 interface Side {
   format: string;
   w: Float32Array;
   n: number;
   k: number;
+  inputScale?: number;
   bias?: Float32Array;
 }
 
@@ -32,7 +33,7 @@ function expectedOf(m: number, x: Float32Array, ldx: number, gate: Side, up: Sid
 
 describe("matmul_swiglu", () => {
   it.each(isas)("%s equals the reference", (isa) => {
-    for (const gateFormat of [...formats, ...grouped])
+    for (const gateFormat of [...formats, ...grouped, ...staticFormats])
       for (const upFormat of [gateFormat, "f16"])
         for (const [m, n, k] of [
           [1, 1, 1],
@@ -47,6 +48,9 @@ describe("matmul_swiglu", () => {
           const x = unaligned(randomArray(m * ldx, 1), 1);
           const gate: Side = { format: gateFormat, w: randomArray(n * k, 2), n, k, bias: randomArray(n, 3) };
           const up: Side = { format: upFormat, w: randomArray(n * k, 4), n, k };
+          // Each with a scale of its own.
+          if (staticFormats.includes(gateFormat)) gate.inputScale = inputScaleOf(gateFormat);
+          if (staticFormats.includes(upFormat)) up.inputScale = 2 * inputScaleOf(upFormat);
           const expected = expectedOf(m, x, ldx, gate, up, ldo);
           for (const threads of [1, 2]) {
             const out = unaligned(new Float32Array(m * ldo), 1);

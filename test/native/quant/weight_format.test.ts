@@ -1,6 +1,6 @@
 import { binding } from "../../../src/binding.js";
 import { compareExact } from "../../compare.js";
-import { formats, groupedFormats, isas, randomArray } from "../kernels/matmul-cases.js";
+import { dynamicOf, formats, groupedFormats, isas, randomArray, staticFormats } from "../kernels/matmul-cases.js";
 
 function pack(format: string, w: Float32Array, n: number, k: number, threads = 2): Uint8Array {
   return binding.testing["pack_weights"]!({ format, w, n, k, threads }) as Uint8Array;
@@ -49,10 +49,10 @@ describe("weight formats", () => {
   it("lists the rows with the kernel of each level", () => {
     for (const isa of isas) {
       const rows = binding.testing["weight_formats"]!({ isa }) as { id: string; kernel: string }[];
-      expect(rows.map((row) => row.id)).toEqual([...formats, ...groupedFormats]);
+      expect(rows.map((row) => row.id)).toEqual([...formats, ...groupedFormats, ...staticFormats]);
       for (const row of rows)
         expect(row.kernel).toMatch(
-          /^matmul_(f32|bf16|int8|int8g|fp8|fp8g)_(f32|f16|bf16|int8|int4|nf4|fp4|e2m1|e4m3|e5m2)(_zeros)?_(ref|avx2|avx512|avx512_bf16)$/,
+          /^matmul_(f32|bf16|int8|int8g|int8t|fp8|fp8g)_(f32|f16|bf16|int8|int4|nf4|fp4|e2m1|e4m3|e5m2)(_zeros)?_(ref|avx2|avx512|avx512_bf16)$/,
         );
     }
   });
@@ -133,6 +133,24 @@ describe("weight formats", () => {
       const packed = binding.testing["pack_quantized"]!({ ...quantized, to: id }) as Uint8Array;
       compareExact(unpack(id, packed, n, k), dequantized, id);
     }
+  });
+
+  it.each(staticFormats)("%s is packed as without -static, and ends in the input scale", (format) => {
+    const [n, k] = [37, 45];
+    const numbers = format.startsWith("int8") ? "int8" : "fp8_e4m3";
+    const call = { format: numbers, w: randomArray(n * k, 9), rows: n, cols: k, isa: "ref", threads: 2 };
+    const to = (id: string, more: object = {}) =>
+      binding.testing["pack_quantized"]!({ ...call, to: id, ...more }) as Uint8Array;
+    const packed = to(format, { inputScale: 0.25 });
+    const tail = Buffer.alloc(64);
+    tail.writeFloatLE(0.25);
+    expect(Buffer.from(packed)).toEqual(Buffer.concat([to(dynamicOf(format)), tail]));
+    compareExact(unpack(format, packed, n, k), unpack(dynamicOf(format), to(dynamicOf(format)), n, k), format);
+    expect(() => to(format)).toThrow(/no input scale/);
+    expect(() => to(format, { inputScale: NaN })).toThrow(expect.objectContaining({ code: "ERR_QUANT_SCALE" }));
+    expect(() => pack(format, randomArray(4, 1), 2, 2)).toThrow(
+      expect.objectContaining({ code: "ERR_WEIGHT_FORMAT", message: expect.stringContaining("no input scale") }),
+    );
   });
 
   it("a quantized weight that does not fit a format is refused with what does not fit", () => {

@@ -95,7 +95,7 @@ describe("grouping does not change results", () => {
 
   it("every isa agrees with the reference for every weight format", async () => {
     const ids = someIds(40, 61);
-    for (const { id } of binding.weightFormats()) {
+    for (const { id } of binding.weightFormats().filter(({ inputScale }) => !inputScale)) {
       await using reference = await loadTiny("bias-v4", { isa: "ref" }, id);
       const expected = flat(await reference.logits(ids, { all: true }));
       for (const isa of binding.cpuInfo().isas) {

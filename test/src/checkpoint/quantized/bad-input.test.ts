@@ -65,6 +65,18 @@ describe("quantization_config", () => {
       ["group_0.format", "pack-quantized", "pack-quantized-2"],
     ],
     ["a format named like a property", "int4-g32", (m) => (groupOf(m)["format"] = "constructor"), ["group_0.format"]],
+    [
+      "a fixed scale for every token",
+      "int8-static",
+      (m) => ((groupOf(m)["input_activations"] as Json)["strategy"] = "token"),
+      ["group_0.input_activations.strategy", "expected tensor", "token"],
+    ],
+    [
+      "static activations with zero points",
+      "int8-static",
+      (m) => ((groupOf(m)["input_activations"] as Json)["symmetric"] = false),
+      ["group_0.input_activations.symmetric", "expected true"],
+    ],
     ["3 bits", "int4-g32", (m) => ((groupOf(m)["weights"] as Json)["num_bits"] = 3), ["weights", "int of 3"]],
     [
       "a strategy of activations",
@@ -98,6 +110,13 @@ describe("parts of a quantized weight", () => {
       "int8-channel",
       (m) => remove(m, "weight_scale"),
       [MODULE, "weight_scale", "missing"],
+    ],
+    ["an input scale is missing", "int8-static", (m) => remove(m, "input_scale"), [MODULE, "input_scale", "missing"]],
+    [
+      "an input scale has two values",
+      "fp8-static",
+      (m) => Object.assign(m.part("input_scale"), { shape: [2], bytes: Buffer.alloc(8, 1) }),
+      [MODULE, "input_scale", "one value", "2"],
     ],
     ["qzeros are missing", "gptq-g32", (m) => remove(m, "qzeros"), [MODULE, "qzeros", "missing"]],
     ["AWQ's scales are missing", "awq-g64", (m) => remove(m, "scales"), [MODULE, "scales", "missing"]],
@@ -205,6 +224,9 @@ describe("parts of a quantized weight", () => {
     ["NaN", "int4-g32", (m) => m.part("weight_scale").bytes.writeFloatLE(NaN, 8), "scale 2 is nan"],
     ["infinite", "int8-channel", (m) => m.part("weight_scale").bytes.writeFloatLE(Infinity, 0), "scale 0 is inf"],
     ["negative", "fp8-channel", (m) => m.part("weight_scale").bytes.writeFloatLE(-1, 4), "scale 1 is -1"],
+    ["of inputs and 0", "int8-static", (m) => m.part("input_scale").bytes.fill(0), "input_scale is 0"],
+    ["of inputs and NaN", "fp8-static", (m) => m.part("input_scale").bytes.writeFloatLE(NaN, 0), "input_scale is nan"],
+    ["of inputs and negative", "fp8-static", (m) => m.part("input_scale").bytes.writeFloatLE(-1), "input_scale is -1"],
     ["NaN of e8m0", "mxfp4", (m) => m.part("weight_scale").bytes.writeUInt8(255, 1), "scale 1 is nan"],
     ["NaN of e4m3", "nvfp4", (m) => m.part("weight_scale").bytes.writeUInt8(0x7f, 1), "scale 1 is nan"],
     ["NaN of absmax", "bitsandbytes-fp4", (m) => m.part("weight.absmax").bytes.writeFloatLE(NaN, 0), "scale 0 is nan"],
@@ -220,6 +242,13 @@ describe("parts of a quantized weight", () => {
       const beyond = changed("gptq-act-order", (m) => m.part("g_idx").bytes.writeInt32LE(group, 12));
       await refuses(beyond, "ERR_QUANT_SCALE", `column group ${group}`);
     }
+  });
+
+  it("are refused: zero points of inputs", async () => {
+    const path = changed("int8-static", ({ tensors }) =>
+      tensors.push({ name: `${MODULE}.input_zero_point`, dtype: "I8", shape: [1], bytes: Buffer.from([3]) }),
+    );
+    await refuses(path, "ERR_QUANT_SCALE", "input_zero_point is 3");
   });
 
   it("may be zero", async () => {
@@ -256,6 +285,7 @@ it("bytes flipped anywhere are read or refused, never worse", async () => {
   for (const name of [
     "int4-g64-asym",
     "int8-channel",
+    "fp8-static",
     "nvfp4",
     "mxfp4",
     "gptq-act-order",
