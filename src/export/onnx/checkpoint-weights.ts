@@ -19,8 +19,10 @@ import { denseInitializer, transposedInitializer } from "./weights.js";
 
 export interface WeightOptions {
   type: FloatType;
-  /** Of the layers' matrices in floats; the embedding and an own head stay in `type`. */
+  /** Of the layers' matrices in floats; the embedding stays in `type`. */
   quantize: QuantizedKind | null;
+  /** The head's as well. */
+  includeHead: boolean;
   /** Null: one scale for each output channel. */
   groupSize: number | null;
   /** Of weights that are quantized already, see storedForms. */
@@ -32,9 +34,11 @@ export class CheckpointWeights implements DecoderWeights {
   readonly #checkpoint: Checkpoint;
   readonly #graph: GraphBuilder;
   readonly #options: WeightOptions;
-  /** "q_proj.weight" of layer 3 under "3.q_proj.weight"; those not yet taken. */
-  readonly #names: Map<string, string>;
-  readonly #dequantized: string[] = [];
+  /** "q_proj.weight" of layer 3 under "3.q_proj.weight". */
+  readonly #names: ReadonlyMap<string, string>;
+  /** Keys of those that the graph does not use yet. */
+  readonly #left: Set<string>;
+  readonly #dequantized = new Set<string>();
 
   constructor(checkpoint: Checkpoint, graph: GraphBuilder, options: WeightOptions) {
     this.#checkpoint = checkpoint;
@@ -42,47 +46,54 @@ export class CheckpointWeights implements DecoderWeights {
     this.#options = options;
     const tensors = expectedTensors(checkpoint.spec);
     this.#names = new Map(tensors.map(({ role, part, layer, name }) => [keyOf(layer, role, part), name]));
+    this.#left = new Set(this.#names.keys());
   }
 
   /** Names of the weights whose codes the graph does not hold. */
   get dequantized(): readonly string[] {
-    return this.#dequantized;
+    return [...this.#dequantized];
   }
 
   table(role: "embed_tokens" | "lm_head"): string {
-    return this.#dense(this.#take(null, role, "weight"));
+    return this.#dense(this.#take(keyOf(null, role, "weight")));
+  }
+
+  quantizedHead(scope: string): string | null {
+    const key = keyOf(null, this.#checkpoint.spec.tieWordEmbeddings ? "embed_tokens" : "lm_head", "weight");
+    const { stored, includeHead } = this.#options;
+    const held = (stored.get(this.#names.get(key) ?? "") ?? null) !== null;
+    return held || includeHead ? this.#matrix(this.#take(key), scope) : null;
   }
 
   vector(role: string, layer: number | null): string {
-    return this.#dense(this.#take(layer, role, "weight"));
+    return this.#dense(this.#take(keyOf(layer, role, "weight")));
   }
 
   linear(role: string, layer: number, scope: string, x: string): string {
-    const weight = this.#take(layer, role, "weight");
+    const weight = this.#take(keyOf(layer, role, "weight"));
     const product = this.#graph.node("MatMul", scope, [x, this.#matrix(weight, scope)]);
-    if (!this.#names.has(keyOf(layer, role, "bias"))) return product;
-    return this.#graph.node("Add", scope, [product, this.#dense(this.#take(layer, role, "bias"))]);
+    const bias = keyOf(layer, role, "bias");
+    return this.#names.has(bias) ? this.#graph.node("Add", scope, [product, this.#dense(this.#take(bias))]) : product;
   }
 
   /** A tensor that the graph has no place for would change the model's results unseen. */
   checkAllTaken(): void {
-    const [left] = this.#names.values();
+    const [left] = this.#left;
     if (left === undefined) return;
-    const { family } = this.#checkpoint.spec;
-    throw new EspalierError("ERR_MODEL_FAMILY", `ONNX: family "${family}" has ${left}, which the graph does not use`);
+    const [name, { family }] = [this.#names.get(left), this.#checkpoint.spec];
+    throw new EspalierError("ERR_MODEL_FAMILY", `ONNX: family "${family}" has ${name}, which the graph does not use`);
   }
 
-  #take(layer: number | null, role: string, part: "weight" | "bias"): CheckpointTensor {
-    const key = keyOf(layer, role, part);
+  #take(key: string): CheckpointTensor {
     const tensor = this.#checkpoint.tensors.get(this.#names.get(key) ?? "");
     if (tensor === undefined) throw new EspalierError("ERR_INTERNAL", `${key} vanished`);
-    this.#names.delete(key);
+    this.#left.delete(key);
     return tensor;
   }
 
   #dense(tensor: CheckpointTensor): string {
     const { type, signal } = this.#options;
-    if (tensor.quantized !== undefined) this.#dequantized.push(tensor.name);
+    if (tensor.quantized !== undefined) this.#dequantized.add(tensor.name);
     return this.#graph.initializer(denseInitializer(tensor, type, signal));
   }
 
@@ -91,7 +102,7 @@ export class CheckpointWeights implements DecoderWeights {
     const { type, quantize, groupSize, stored, signal } = this.#options;
     const form = stored.get(tensor.name) ?? null;
     if (form !== null) return this.#dequantize(storedInitializers(tensor, form, type, signal), scope);
-    if (tensor.quantized !== undefined) this.#dequantized.push(tensor.name);
+    if (tensor.quantized !== undefined) this.#dequantized.add(tensor.name);
     if (quantize === null) return this.#graph.initializer(transposedInitializer(tensor, type, signal));
     return this.#dequantize(quantizedInitializers(tensor, { kind: quantize, groupSize }, type, signal), scope);
   }
@@ -102,6 +113,6 @@ export class CheckpointWeights implements DecoderWeights {
   }
 }
 
-function keyOf(layer: number | null, role: string, part: string): string {
+function keyOf(layer: number | null, role: string, part: "weight" | "bias"): string {
   return `${layer}.${role}.${part}`;
 }

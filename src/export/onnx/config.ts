@@ -19,6 +19,8 @@ const schema = z.strictObject({
   groupSize: z.number().int().optional(),
   /** Weights in model.onnx_data; unless told otherwise only when they are more than 512 MB. */
   externalData: z.boolean().optional(),
+  /** Quantizes the head too; a tied one then stands beside the embedding. */
+  includeHead: z.boolean().default(false),
 });
 
 export type OnnxOptions = z.input<typeof schema>;
@@ -29,23 +31,29 @@ export interface ResolvedOnnxOptions {
   /** Null: by channel, or not quantized. */
   groupSize: number | null;
   externalData: boolean | null;
+  includeHead: boolean;
 }
 
 /** ERR_ARGUMENT; ERR_QUANT_GROUP_SIZE when a group does not divide a matrix's columns. */
 export function resolveOnnxOptions(options: OnnxOptions, spec: ModelSpec): ResolvedOnnxOptions {
   const parsed = parseFields(schema, options, { code: "ERR_ARGUMENT", where: "export to ONNX" });
-  const { dtype, quantize = null, externalData = null } = parsed;
+  const { dtype, quantize = null, externalData = null, includeHead } = parsed;
+  if (includeHead && quantize === null)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      "includeHead: expected with quantize, which says what the head is stored in",
+    );
   if (quantize !== "int4") {
     if (parsed.groupSize !== undefined)
       throw new EspalierError(
         "ERR_ARGUMENT",
         `groupSize ${parsed.groupSize}: only int4 has groups; ${quantize ?? "an unquantized model"} has none`,
       );
-    return { dtype, quantize, groupSize: null, externalData };
+    return { dtype, quantize, groupSize: null, externalData, includeHead };
   }
   const groupSize = parsed.groupSize ?? DEFAULT_GROUP_SIZE;
   checkGroupSize(groupSize, spec);
-  return { dtype, quantize, groupSize, externalData };
+  return { dtype, quantize, groupSize, externalData, includeHead };
 }
 
 function checkGroupSize(groupSize: number, spec: ModelSpec): void {

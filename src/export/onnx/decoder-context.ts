@@ -8,6 +8,8 @@ import type { FloatType } from "./tensor-types.js";
 export interface DecoderWeights {
   /** The embedding's, or an own head's, matrix [vocab, H]. */
   table(role: "embed_tokens" | "lm_head"): string;
+  /** The head as what multiplies x [.., H], [H, vocab]; null when it is a table of floats. */
+  quantizedHead(scope: string): string | null;
   /** A norm's [H]. */
   vector(role: string, layer: number | null): string;
   /** x [.., in] times a linear layer's weight, plus its bias where it has one. */

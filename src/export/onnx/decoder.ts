@@ -9,6 +9,7 @@
 import { addAttention } from "./attention.js";
 import { cacheNames, type DecoderContext, type SharedValues } from "./decoder-context.js";
 import { addMask, addRotary } from "./positions.js";
+import { tensorTypes } from "./tensor-types.js";
 
 export function addDecoder(context: DecoderContext): void {
   const { graph, spec, type, weights } = context;
@@ -18,8 +19,9 @@ export function addDecoder(context: DecoderContext): void {
   let x = graph.node("Gather", "/model/embed_tokens", [embedding, "input_ids"]);
   for (let layer = 0; layer < spec.numLayers; ++layer) x = addLayer(context, shared, layer, x);
   const normed = addNorm(context, "norm", null, "/model/norm", x);
-  const head = spec.tieWordEmbeddings ? embedding : weights.table("lm_head");
-  addHead(context, head, normed);
+  const head = weights.quantizedHead("/lm_head");
+  if (head !== null) addQuantizedHead(context, head, normed);
+  else addHead(context, spec.tieWordEmbeddings ? embedding : weights.table("lm_head"), normed);
   graph.output("logits", "f32", ["batch_size", "sequence_length", spec.vocabSize]);
   const cacheDims = ["batch_size", spec.numKvHeads, "total_sequence_length", spec.headDim];
   for (let layer = 0; layer < spec.numLayers; ++layer)
@@ -77,4 +79,11 @@ function addHead(context: DecoderContext, matrix: string, x: string): void {
   const sizes = graph.node("Shape", scope, ["input_ids"]);
   const shape = graph.node("Concat", scope, [sizes, graph.int64([spec.vocabSize])], { axis: 0 });
   graph.node("Reshape", scope, [graph.cast(scope, scores, type, "f32"), shape], {}, "logits");
+}
+
+/** The same for a matrix [H, vocab] of codes, in front of which runtimes look for MatMul. */
+function addQuantizedHead({ graph, type }: DecoderContext, matrix: string, x: string): void {
+  const scope = "/lm_head";
+  if (type === "f32") graph.node("MatMul", scope, [x, matrix], {}, "logits");
+  else graph.node("Cast", scope, [graph.node("MatMul", scope, [x, matrix])], { to: tensorTypes.f32 }, "logits");
 }

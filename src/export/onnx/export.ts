@@ -59,10 +59,10 @@ export async function exportOnnx(
   await writeDirectoryAtomically(
     target,
     async (staging) => {
-      const { dtype, quantize, groupSize } = resolved;
+      const { dtype, quantize, groupSize, includeHead } = resolved;
       await writeModelFiles(checkpoint, staging, dtype, {
         config: { "transformers.js_config": transformersJsConfig(resolved, external) },
-        lineage: { to: "onnx", dtype, quantize, groupSize, externalData: external },
+        lineage: { to: "onnx", dtype, quantize, groupSize, includeHead, externalData: external },
       });
       await writeOnnxFiles(staging, graph, { external, onBytes });
       files = await readdir(staging);
@@ -74,12 +74,12 @@ export async function exportOnnx(
 
 async function graphOf(
   checkpoint: Checkpoint,
-  { dtype: type, quantize, groupSize }: ResolvedOnnxOptions,
+  { dtype: type, quantize, groupSize, includeHead }: ResolvedOnnxOptions,
   signal: AbortSignal | undefined,
 ): Promise<{ graph: GraphBuilder; dequantized: readonly string[] }> {
   const stored = await storedForms(checkpoint, type, signal);
   const graph = new GraphBuilder();
-  const weights = new CheckpointWeights(checkpoint, graph, { type, quantize, groupSize, stored, signal });
+  const weights = new CheckpointWeights(checkpoint, graph, { type, quantize, groupSize, includeHead, stored, signal });
   addDecoder({ graph, spec: checkpoint.spec, type, weights });
   weights.checkAllTaken();
   return { graph, dequantized: weights.dequantized };

@@ -39,6 +39,7 @@ function optionsOf(flags: Case["options"]): OnnxOptions {
     ...(dtype === undefined ? {} : { dtype: dtype as "f32" }),
     ...(quantize === undefined ? {} : { quantize: quantize as "int8" }),
     ...(flags["group-size"] === undefined ? {} : { groupSize: Number(flags["group-size"]) }),
+    ...(flags["include-head"] === undefined ? {} : { includeHead: true }),
     ...(flags["external-data"] === undefined ? {} : { externalData: true }),
   };
 }
@@ -52,6 +53,7 @@ async function preparedSource({ model, scheme }: Case): Promise<string> {
     model: sourceOf(model),
     scheme: /--scheme (\S+)/.exec(scheme)![1]!,
     ...(groupSize === undefined ? {} : { groupSize: Number(groupSize) }),
+    include: [...scheme.matchAll(/--include (\S+)/g)].map((found) => found[1]!),
     asymmetric: scheme.includes("--asymmetric"),
     out,
   });
@@ -66,7 +68,17 @@ const here = cases.filter(
 
 it("has cases of every dtype and kind", () => {
   const kinds = new Set(here.map(({ options }) => `${options["dtype"] ?? "f32"} ${options["quantize"] ?? ""}`.trim()));
-  expect([...kinds].sort()).toEqual(["bf16", "bf16 int8", "f16", "f16 int4", "f32", "f32 fp8", "f32 int4", "f32 int8"]);
+  expect([...kinds].sort()).toEqual([
+    "bf16",
+    "bf16 int8",
+    "f16",
+    "f16 int4",
+    "f16 int8",
+    "f32",
+    "f32 fp8",
+    "f32 int4",
+    "f32 int8",
+  ]);
 });
 
 it.each(here)("$model $scheme $options: what onnxruntime gave the engine's logits for", async (row) => {
@@ -158,6 +170,7 @@ describe("when it cannot be done, nothing is left", () => {
     [{ quantize: "int4" }, "ERR_QUANT_GROUP_SIZE", ["128", "32 columns of q_proj", "use 32"]],
     [{ quantize: "int4", groupSize: 16 }, "ERR_QUANT_GROUP_SIZE", ["16 is none of 32, 64, 128", "use 32"]],
     [{ quantize: "int4", groupSize: 0 }, "ERR_QUANT_GROUP_SIZE", ["group size 0"]],
+    [{ includeHead: true }, "ERR_ARGUMENT", ["includeHead", "quantize"]],
     [{ externalData: "yes" }, "ERR_ARGUMENT", ["externalData"]],
   ])("because of %j", async (options, code, parts) => {
     await using checkpoint = await openCheckpoint(tiny);
