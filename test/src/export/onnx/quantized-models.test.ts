@@ -1,13 +1,14 @@
 /** Models that are quantized already: their codes in the graph, or floats where ONNX has no such codes. */
-import { readFileSync } from "node:fs";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { binding } from "../../../../src/binding.js";
 import { openCheckpoint, readTensor } from "../../../../src/checkpoint/index.js";
 import { exportOnnx } from "../../../../src/export/onnx/index.js";
 import { tensorTypes } from "../../../../src/export/onnx/tensor-types.js";
 import { compareExact } from "../../../compare.js";
+import { safetensorsBytes } from "../../../model-files.js";
 import { temporaryDirectory } from "../../../temporary.js";
-import { quantizedModel, quantizedModels } from "../../checkpoint/quantized/fixtures.js";
+import { quantizedModel, quantizedModels, readSafetensors } from "../../checkpoint/quantized/fixtures.js";
 import { bytesOf, exportTo, type Exported } from "./exported.js";
 
 const root = temporaryDirectory();
@@ -90,6 +91,19 @@ it("quantizes with --quantize only what is in floats", async () => {
   const nf4 = await exportTo(fresh(), quantizedModel("bitsandbytes-fp4"), { quantize: "int4", groupSize: 32 });
   expect(dequantized(nf4, "model.layers.0.mlp.up_proj.weight")!.kind).toBe("int4");
   expect(nf4.result.dequantized.length).toBe(7);
+});
+
+it("has floats where f16 cannot hold the scales", async () => {
+  const source = fresh();
+  cpSync(quantizedModel("int8-channel"), source, { recursive: true });
+  const tensors = readSafetensors(join(source, "model.safetensors"));
+  const scale = tensors.find(({ name }) => name.endsWith("up_proj.weight_scale"))!;
+  expect(scale.dtype).toBe("F32");
+  scale.bytes.writeFloatLE(1e-8, 4);
+  writeFileSync(join(source, "model.safetensors"), safetensorsBytes(tensors));
+  expect((await exportTo(fresh(), source, { dtype: "bf16" })).result.dequantized).toEqual([]);
+  const { result } = await exportTo(fresh(), source, { dtype: "f16" });
+  expect(result.dequantized).toEqual(["model.layers.0.mlp.up_proj.weight"]);
 });
 
 it("leaves no quantization_config: the weights are in the graph", async () => {
