@@ -130,7 +130,7 @@ function planTensors(
     const floats = stored?.type === "f16" || stored?.type === "bf16" ? stored.type : "f32";
     return {
       tensor,
-      format: formatOf(tensor, weights ?? floats, overrides),
+      format: formatOf(tensor, usualFormat(tensor, weights ?? floats), overrides),
       transform: rotated ? rotationTransform(checkpoint, expected, tensor) : undefined,
     };
   });
@@ -152,11 +152,16 @@ function planQuantized(
   return { tensor, format: wanted, transform: undefined, dequantized: own === null };
 }
 
+/** What `weights` means for a tensor of floats: see BuildOptions. */
+function usualFormat({ role }: ExpectedTensor, weights: string): string {
+  const outside = role === "embed_tokens" || role === "lm_head";
+  return weights === "int8-w8a8" && outside ? "int8" : weights;
+}
+
 /** Format of one tensor; vectors stay plain floats. */
 function formatOf(tensor: ExpectedTensor, weights: string, overrides: Record<string, string>): string {
   if (tensor.shape.length === 1) return "vector";
-  const outside = tensor.role === "embed_tokens" || tensor.role === "lm_head";
-  let format = weights === "int8-w8a8" && outside ? "int8" : weights;
+  let format = weights;
   for (const [pattern, wanted] of Object.entries(overrides))
     if (matchesPattern(pattern, tensorName(tensor)) || matchesPattern(pattern, tensor.name)) format = wanted;
   return format;

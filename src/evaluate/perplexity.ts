@@ -1,9 +1,9 @@
 /**
  * Perplexity of an engine on a text.
  */
-import { readFile } from "node:fs/promises";
 import { throwIfAborted } from "../abort.js";
 import { EspalierError } from "../errors.js";
+import { readText } from "../files/read-text.js";
 import { cutWindows, type Window } from "./windows.js";
 
 export interface PerplexityOptions {
@@ -108,15 +108,6 @@ async function encode(engine: ScoringEngine, text: string): Promise<ArrayLike<nu
   if (engine.tokenizer === null)
     throw new EspalierError("ERR_TOKENIZER_MISSING", `${engine.directory} has no tokenizer: give the text as ids`);
   return engine.tokenizer.encode(text, { addSpecialTokens: true });
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(await readFile(path));
-  } catch (cause) {
-    if (cause instanceof TypeError) throw new EspalierError("ERR_FILE_READ", `${path}: expected UTF-8 text`, { cause });
-    throw new EspalierError("ERR_FILE_READ", `${path}: ${(cause as Error).message}`, { cause });
-  }
 }
 
 /** Several windows are with the engine at a time; their sums are added in the order of the text. */

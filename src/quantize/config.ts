@@ -6,7 +6,7 @@ import { z } from "zod";
 import { EspalierError } from "../errors.js";
 import { parseFields } from "../model/parse-fields.js";
 import { nearestHint } from "../nearest.js";
-import { NO_SCHEME, schemes, type Scheme } from "./schemes.js";
+import { isStatic, NO_SCHEME, schemes, type Scheme } from "./schemes.js";
 
 export const rangeMethods = ["max", "percentile", "mse", "hqq"] as const;
 export type RangeMethod = (typeof rangeMethods)[number];
@@ -38,6 +38,12 @@ export const quantizeSchema = z.strictObject({
   overrides: z.record(z.string(), z.string()).default({}),
   /** Keys and values of engines that load it. */
   kvCache: z.enum(["int8", "fp8"]).optional(),
+  /** Static schemes: a UTF-8 text that shows what inputs the layers get. */
+  calibration: path.optional(),
+  /** Of that text: so many parts, spread evenly. Default 128. */
+  calibrationSamples: z.number().int().min(1).optional(),
+  /** Tokens of a part. Default 512, or the model's positions where these are fewer. */
+  calibrationLength: z.number().int().min(2).optional(),
   /** Write rounded weights as floats: accuracy can be measured where no kernel or file format exists. */
   simulate: z.boolean().default(false),
   /** What weights that stay, and scales, are written in. Default: as the source, f32 for a quantized one. */
@@ -107,6 +113,7 @@ function checkScheme(scheme: Scheme | null, options: ResolvedQuantizeOptions): v
   for (const row of all)
     if (row.stored === null && !options.simulate)
       throw quantizeError(`scheme: ${row.id}: no file format that others read holds it; use simulate`);
+  checkCalibration(all, options);
   const methods = new Set(all.flatMap((row) => row.stored?.method ?? []));
   if (methods.size > 1 && !options.simulate)
     throw quantizeError(`overrides: ${[...methods].join(" and ")} cannot be mixed in one model`);
@@ -114,4 +121,23 @@ function checkScheme(scheme: Scheme | null, options: ResolvedQuantizeOptions): v
     throw new EspalierError("ERR_ARGUMENT", "quantize: kvCache: bitsandbytes' configuration has no place for it", {
       hint: "Whoever loads the engine can ask for it: --kv-dtype.",
     });
+}
+
+function checkCalibration(all: readonly Scheme[], options: ResolvedQuantizeOptions): void {
+  const fixed = all.find(isStatic);
+  if (fixed !== undefined && !options.simulate) {
+    if (options.calibration !== undefined) return;
+    const twin = fixed.activations?.type === "float" ? "fp8-dynamic" : "w8a8";
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `quantize: calibration: expected a text file with ${fixed.id}, found none`,
+      {
+        hint: `Scales of inputs are measured on a text like those the model will see; ${twin} finds them for every token.`,
+      },
+    );
+  }
+  const names = all.map(({ id }) => id).join(", ") || NO_SCHEME;
+  const reason = fixed === undefined ? `${names} measures no inputs` : "simulate leaves activations as they are";
+  for (const name of ["calibration", "calibrationSamples", "calibrationLength"] as const)
+    if (options[name] !== undefined) throw quantizeError(`${name}: expected none: ${reason}`);
 }

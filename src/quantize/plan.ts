@@ -9,7 +9,7 @@ import { EspalierError } from "../errors.js";
 import { expectedTensors, type ExpectedTensor } from "../model/families.js";
 import { matchesPattern } from "../model/name-pattern.js";
 import { quantizeError, schemeOf, type ResolvedQuantizeOptions } from "./config.js";
-import type { Grid, Scheme } from "./schemes.js";
+import { isStatic, tapOf, type Grid, type Scheme } from "./schemes.js";
 
 export interface PlannedWeight {
   tensor: ExpectedTensor;
@@ -25,6 +25,8 @@ export interface QuantizedPlan {
   groupSize: number | null;
   symmetric: boolean;
   native: QuantizeTensorOptions;
+  /** Of static schemes, once it was calibrated. */
+  inputScale?: number;
 }
 
 export interface QuantizePlan {
@@ -136,6 +138,12 @@ function plan(
   const perTensor = options.perTensor && scheme.allows.includes("grid");
   const grid = perTensor ? "tensor" : groupSize === null ? scheme.grid : "group";
   const asymmetric = scheme.allows.includes("asymmetric") && (options.asymmetric || options.method === "hqq");
+  if (isStatic(scheme) && tapOf(tensor.role) === undefined)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `quantize: ${moduleOf(tensor)}: ${scheme.id} measures the inputs of the layers' linear weights only, not this one's`,
+      { hint: `Give it another scheme: --override '${moduleOf(tensor)}=w8a16'.` },
+    );
   const across = scheme.stored?.method === "bitsandbytes";
   if (across && groupSize !== null && (groupSize < 32 || !Number.isInteger(Math.log2(groupSize))))
     throw new EspalierError(

@@ -113,6 +113,7 @@ function activationArgs({ scheme: { activations } }: QuantizedPlan): object | nu
     strategy,
     ...(groupSize === undefined ? {} : { group_size: groupSize }),
     dynamic,
+    ...(dynamic ? {} : { observer: "minmax" }),
   };
 }
 

@@ -20,6 +20,16 @@ import { EspalierError, toEspalierError } from "../errors.js";
 import { toWriteError } from "../files/atomic-directory.js";
 import { writeDirectoryAlone } from "../files/own-directory.js";
 import { version } from "../version.js";
+import {
+  calibrateInputs,
+  calibrationBytes,
+  keepInputScales,
+  removeInputScales,
+  takeCalibrationSamples,
+  type CalibrationHooks,
+  type CalibrationSamples,
+  type InputScales,
+} from "./calibration.js";
 import { resolveQuantizeOptions, type QuantizeOptions, type ResolvedQuantizeOptions } from "./config.js";
 import { planQuantization, type PlannedWeight, type QuantizedPlan, type QuantizePlan } from "./plan.js";
 import { quantizationConfig } from "./quantization-config.js";
@@ -32,7 +42,7 @@ export interface QuantizeProgress {
   total: number;
 }
 
-export interface QuantizeHooks extends MeasureHooks {
+export interface QuantizeHooks extends MeasureHooks, CalibrationHooks {
   onProgress?: (progress: QuantizeProgress) => void;
   /** What it will take, before anything is done. */
   onPlan?: (plan: { peakBytes: number; quantizedParameters: number; parameters: number }) => void;
@@ -83,6 +93,8 @@ export async function quantize(given: QuantizeOptions, hooks: QuantizeHooks = {}
   const options = resolveQuantizeOptions(given);
   await using checkpoint = await openWhole(options.model);
   const plan = planQuantization(checkpoint, options);
+  const samples = await takeCalibrationSamples(checkpoint, plan, options);
+  if (samples !== null) plan.peakBytes = Math.max(plan.peakBytes, calibrationBytes(checkpoint, samples));
   hooks.onPlan?.(plan);
   const result: QuantizeResult = {
     source: options.model,
@@ -102,9 +114,10 @@ export async function quantize(given: QuantizeOptions, hooks: QuantizeHooks = {}
   const { out } = options;
   const busy = `${out}: another process quantizes into it`;
   await writeDirectoryAlone(out, { signal: hooks.signal, busy }, async (staging) => {
-    const written = await writeWeights(checkpoint, plan, options, staging, hooks);
+    const inputs = samples === null ? null : await calibrateInputs(checkpoint, plan, samples, staging, hooks);
+    const written = await writeWeights(checkpoint, plan, inputs, options, staging, hooks);
     Object.assign(result, written);
-    await writeSmallFiles(checkpoint, plan, options, staging, result);
+    await writeSmallFiles(checkpoint, plan, samples, options, staging, result);
   });
   if (options.report !== undefined)
     result.measured = await measure({ ...options, report: options.report, out }, plan, result, hooks);
@@ -133,6 +146,7 @@ async function measure(
 async function writeWeights(
   checkpoint: Checkpoint,
   plan: QuantizePlan,
+  inputs: InputScales | null,
   options: ResolvedQuantizeOptions,
   directory: string,
   { signal, onProgress }: QuantizeHooks,
@@ -144,6 +158,7 @@ async function writeWeights(
     names: plan.weights.flatMap(namesOf),
   });
   try {
+    if (inputs !== null) await keepInputScales(directory, inputs);
     for (const [index, weight] of plan.weights.entries()) {
       if (index < writer.done.length) continue;
       if (signal?.aborted === true) await writer.save();
@@ -154,6 +169,7 @@ async function writeWeights(
     onProgress?.({ tensor: "", done: plan.weights.length, total: plan.weights.length });
     const weightBytes = writer.bytes;
     const files = await writer.finish();
+    await removeInputScales(directory);
     if (files.length > 1)
       await writeJson(directory, "model.safetensors.index.json", {
         metadata: { total_size: weightBytes },
@@ -171,7 +187,11 @@ async function signatureOf(
   plan: QuantizePlan,
   { maxShardBytes, simulate }: ResolvedQuantizeOptions,
 ): Promise<string> {
-  const weights = plan.weights.map(({ tensor, quantized }) => [tensor.name, tensor.shape, quantized?.native ?? null]);
+  const weights = plan.weights.map(({ tensor, quantized }) => [
+    tensor.name,
+    tensor.shape,
+    quantized === null ? null : [quantized.native, quantized.inputScale ?? null],
+  ]);
   return JSON.stringify([version, await fingerprintOf(checkpoint), plan.dtype, maxShardBytes, simulate, weights]);
 }
 
@@ -215,10 +235,10 @@ async function* piecesOf(tensor: CheckpointTensor, dtype: WeightDtype): AsyncGen
 async function quantizeWeight(
   source: CheckpointTensor,
   { tensor, module }: PlannedWeight,
-  { scheme, grid, native }: QuantizedPlan,
+  { scheme, grid, native, inputScale }: QuantizedPlan,
 ): Promise<{ parts: ShardPart[]; report: QuantizedWeightReport }> {
   const made = await namingTensor(source, () => binding.quantizeTensor(source.mapped, source, native));
-  const parts = made.parts.map(({ suffix, type, shape, data }) => ({
+  const parts: ShardPart[] = made.parts.map(({ suffix, type, shape, data }) => ({
     name: `${module}.${suffix}`,
     type,
     // One block has a matrix of scales too: compressed-tensors looks for [1, 1].
@@ -226,6 +246,11 @@ async function quantizeWeight(
     bytes: data.length,
     pieces: [data],
   }));
+  if (inputScale !== undefined) {
+    const data = Buffer.alloc(4);
+    data.writeFloatLE(inputScale);
+    parts.push({ name: `${module}.input_scale`, type: "F32", shape: [1], bytes: data.length, pieces: [data] });
+  }
   const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
   const report = {
     name: tensor.name,
@@ -242,6 +267,7 @@ async function quantizeWeight(
 async function writeSmallFiles(
   checkpoint: Checkpoint,
   plan: QuantizePlan,
+  samples: CalibrationSamples | null,
   options: ResolvedQuantizeOptions,
   directory: string,
   { weights, weightBytes, quantizedParameters }: QuantizeResult,
@@ -253,12 +279,25 @@ async function writeSmallFiles(
     report: _page,
     perplexity: _text,
     maxTokens: _tokens,
+    calibration,
+    calibrationSamples: _samples,
+    calibrationLength: _length,
     ...recorded
   } = options;
   const lineage = {
     step: "quantize",
     version,
     options: { ...recorded, dtype: plan.dtype },
+    ...(samples === null
+      ? {}
+      : {
+          calibration: {
+            text: basename(calibration ?? ""),
+            samples: samples.tokens.length / samples.length,
+            length: samples.length,
+            sha256: samples.sha256,
+          },
+        }),
     parent: {
       name: basename(checkpoint.path),
       format: checkpoint.format,

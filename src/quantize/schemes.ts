@@ -3,6 +3,7 @@
  * What `quantize --scheme` may say: a number format, how weights share scales, what happens to activations, and how
  * files keep it. A scheme is a row.
  */
+import type { Tap } from "../calibrate/index.js";
 import type { Activations } from "../checkpoint/index.js";
 
 export type Grid = "tensor" | "channel" | "group" | "block";
@@ -23,6 +24,8 @@ export interface Scheme {
 }
 
 const perToken = { strategy: "token", dynamic: true } as const;
+/** Calibrated. */
+const fixed = { strategy: "tensor", dynamic: false } as const;
 
 const compressed = (layout: string, format = layout): Scheme["stored"] => ({
   layout,
@@ -39,6 +42,15 @@ const rows: readonly Scheme[] = [
     grid: "channel",
     allows: ["grid"],
     activations: { type: "int", ...perToken },
+    stored: compressed("codes", "int-quantized"),
+  },
+  {
+    id: "w8a8-static",
+    help: "int8 weights per channel, int8 activations under one scale a layer, found by --calibration",
+    format: "int8",
+    grid: "channel",
+    allows: ["grid"],
+    activations: { type: "int", ...fixed },
     stored: compressed("codes", "int-quantized"),
   },
   {
@@ -67,6 +79,15 @@ const rows: readonly Scheme[] = [
     grid: "channel",
     allows: ["grid"],
     activations: { type: "float", ...perToken },
+    stored: compressed("codes", "float-quantized"),
+  },
+  {
+    id: "fp8-static",
+    help: "e4m3 weights per channel, e4m3 activations under one scale a layer, found by --calibration",
+    format: "fp8_e4m3",
+    grid: "channel",
+    allows: ["grid"],
+    activations: { type: "float", ...fixed },
     stored: compressed("codes", "float-quantized"),
   },
   {
@@ -149,6 +170,26 @@ const rows: readonly Scheme[] = [
 ];
 
 export const schemes: ReadonlyMap<string, Scheme> = new Map(rows.map((row) => [row.id, row]));
+
+/** Inputs are quantized with a scale that is known beforehand. */
+export function isStatic({ activations }: Scheme): boolean {
+  return activations !== null && !activations.dynamic;
+}
+
+const taps: Readonly<Record<string, Tap>> = {
+  q_proj: "attention_input",
+  k_proj: "attention_input",
+  v_proj: "attention_input",
+  o_proj: "attention_output",
+  gate_proj: "mlp_input",
+  up_proj: "mlp_input",
+  down_proj: "mlp_product",
+};
+
+/** Where calibration sees the inputs of a linear layer; undefined: nowhere. */
+export function tapOf(role: string): Tap | undefined {
+  return Object.hasOwn(taps, role) ? taps[role] : undefined;
+}
 
 /** Of a pattern that keeps its weights as they are. */
 export const NO_SCHEME = "none";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** espalier quantize: a model directory of codes and scales. */
 import type { Command } from "commander";
+import type { CalibrationProgress } from "../../calibrate/index.js";
 import {
   quantize,
   schemes,
@@ -25,7 +26,7 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
   ["--group-size <n>", "columns that share a scale (default: w4a16 128, nf4 and fp4 64)", positiveNumber],
   ["--asymmetric", "zero points beside scales: w4a16, w8a16"],
   ["--double-quant", "nf4, fp4: quantize the scales as well"],
-  ["--per-tensor", "one scale for a whole weight: w8a8, fp8-dynamic, fp8"],
+  ["--per-tensor", "one scale for a whole weight: w8a8, fp8-dynamic, fp8, the static ones"],
   ["--method <name>", "how ranges are found: max, percentile, mse or hqq (default: max)"],
   ["--percentile <share>", "with --method percentile (default: 0.9999)", realNumber],
   [
@@ -36,6 +37,9 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
   ["--exclude <patterns>", "weights that stay as they are (repeatable)", append],
   ["--override <pattern=scheme>", "another scheme, or none, for matching weights (repeatable)", collectPair],
   ["--kv-cache <dtype>", "int8 or fp8: how engines that load it keep keys and values"],
+  ["--calibration <file>", "w8a8-static, fp8-static: UTF-8 text on which inputs are measured"],
+  ["--calibration-samples <n>", "parts of that text, spread evenly (default: 128)", positiveNumber],
+  ["--calibration-length <n>", "tokens of a part (default: 512, or the model's positions)", positiveNumber],
   ["--simulate", "write rounded weights as floats, to measure what a scheme costs"],
   ["--dtype <dtype>", "of weights that stay, and of scales: f32, f16, bf16 (default: as the source)"],
   ["--max-shard-size <size>", "largest weight file, as in 5GB (default: 5GB)", byteSize],
@@ -47,7 +51,7 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
 ];
 
 export function register(program: Command): void {
-  const names = [...schemes.values()].map(({ id, help }) => `  ${id.padEnd(12)} ${help}`);
+  const names = [...schemes.values()].map(({ id, help }) => `  ${id.padEnd(13)} ${help}`);
   const command = program
     .command("quantize")
     .description("a model whose weights are codes and scales, for transformers, vLLM, bitsandbytes and build")
@@ -80,6 +84,7 @@ export function register(program: Command): void {
 export function showQuantizing(context: CommandContext): {
   onPlan: (plan: { peakBytes: number; quantizedParameters: number; parameters: number }) => void;
   onProgress: (progress: { tensor: string; done: number; total: number }) => void;
+  onCalibration: (progress: CalibrationProgress) => void;
   onMeasure: (progress: MeasureProgress) => void;
 } {
   return {
@@ -88,6 +93,12 @@ export function showQuantizing(context: CommandContext): {
         `${quantizedParameters} of ${parameters} parameters, about ${formatBytes(peakBytes)} of memory at most`,
       ),
     onProgress: ({ done, total, tensor }) => context.progress.update("quantizing", done, total, tensor),
+    onCalibration: (event) => {
+      if (event.kind === "plan")
+        context.progress.say(`inputs are measured on ${event.tokens} tokens, ${event.samples} parts of the text`);
+      else if (event.kind === "resumed") context.progress.say(`going on after ${event.blocks} blocks`);
+      else context.progress.update("calibrating", event.done, event.total, `block ${event.layer}`);
+    },
     onMeasure: ({ what, done, total }) => context.progress.update(what, done, total),
   };
 }
