@@ -16,9 +16,6 @@
 
 namespace espalier {
 
-// Up to kGroupedRows rows of x: fewer bytes to read matter most, and the products are exact.
-constexpr const char* kGroupedActivation = "int8 per 32 values, up to 8 rows";
-
 // A string as a template argument.
 template <size_t kSize>
 struct FormatName {

@@ -18,7 +18,8 @@
 namespace espalier {
 
 constexpr int64_t kActivationGroup = 32;  // values of x that share a scale; divides every group
-constexpr int64_t kGroupedRows = 8;       // rows of x up to which these formats quantize it; more are met as f32
+constexpr int64_t kGroupedRows = 8;       // rows of x up to which it becomes int8; more become 13-bit integers
+constexpr const char* kGroupedActivation = "int8 per 32 values, 13 bits beyond 8 rows";
 
 struct GroupedLayout {
   int64_t group;  // columns, a multiple of 32

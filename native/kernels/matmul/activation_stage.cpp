@@ -77,6 +77,24 @@ void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64
     }
 }
 
+// 13-bit integers in groups, as f32.
+void run_int13_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+                      float) {
+  std::memset(words, 0, static_cast<size_t>(k * tile_rows) * 4);
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t begin = 0; begin < k; begin += kActivationGroup) {
+      const float* group = x + row * ldx + begin;
+      const int64_t count = k - begin < kActivationGroup ? k - begin : kActivationGroup;
+      const float absmax = row_absmax(group, count);
+      const bool finite = absmax <= std::numeric_limits<float>::max(), tiny = absmax < kInt8TinyAbsmax;
+      for (int64_t i = 0; i < count; ++i) {
+        float value = tiny ? 0.0f : std::nearbyint(group[i] * (kInt13Most / absmax)) * (absmax / kInt13Most);
+        if (!finite) value = std::numeric_limits<float>::quiet_NaN();
+        std::memcpy(words + (begin + i) * tile_rows + row, &value, 4);
+      }
+    }
+}
+
 // e4m3's grid under one scale for x [count].
 void round_fp8(const float* x, int64_t count, int64_t stride, uint32_t* out, float input_scale) {
   const float absmax = row_absmax(x, count);
@@ -106,6 +124,7 @@ const ActivationStage stage_bf16_as_f32_ref = {words_of<1>, run_bf16_as_f32};
 const ActivationStage stage_int8_ref = {words_of<4>, run_int8};
 
 const ActivationStage stage_int8_groups_ref = {group_row_words, run_int8_groups};
+const ActivationStage stage_int13_groups_as_f32_ref = {words_of<1>, run_int13_groups};
 const ActivationStage stage_fp8_ref = {words_of<1>, run_fp8<0>};
 const ActivationStage stage_fp8_groups_ref = {words_of<1>, run_fp8<kFp8ActivationGroup>};
 

@@ -67,17 +67,18 @@ int32_t sum_bytes(__m256i bytes) {
   return _mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two))) - 32 * 128;
 }
 
-// Scale of one row and what to multiply it with, or, when the scale is given, divide it by; see stage_int8_ref.
-float inverse_scale(const float* x, int64_t k, float* scale, float input_scale) {
-  const float absmax = row_absmax(x, k);
-  const bool finite = absmax <= FLT_MAX;
-  if (input_scale > 0) {
-    *scale = finite ? input_scale : __builtin_nanf("");
-    return input_scale;
-  }
-  const bool tiny = absmax < kInt8TinyAbsmax;
-  *scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : absmax / 127.0f;
-  return !finite || tiny ? 0.0f : 127.0f / absmax;
+// The scale under which absmax is `most`, and what to multiply values with; see stage_int8_ref.
+float inverse_scale(float absmax, float most, float* scale) {
+  const bool finite = absmax <= FLT_MAX, tiny = absmax < kInt8TinyAbsmax;
+  *scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : absmax / most;
+  return !finite || tiny ? 0.0f : most / absmax;
+}
+
+// The same of a row of int8; a scale that is given is what to divide by.
+float row_factor(float absmax, float input_scale, float* scale) {
+  if (input_scale == 0) return inverse_scale(absmax, 127.0f, scale);
+  *scale = absmax <= FLT_MAX ? input_scale : __builtin_nanf("");
+  return input_scale;
 }
 
 // 8 values of x (those in mask) times the factor, or (kGiven) over it and within int8's range -> 8 int16.
@@ -130,7 +131,8 @@ void run_int(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_
              float input_scale) {
   const QuantizeRow quantize_row = input_scale > 0 ? kGiven : kFound;
   float inverse[8];
-  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(x + row * ldx, k, scale + row, input_scale);
+  for (int64_t row = 0; row < rows; ++row)
+    inverse[row] = row_factor(row_absmax(x + row * ldx, k), input_scale, scale + row);
   if (tile_rows == 1) return quantize_row(x, k, inverse[0], words);
   alignas(32) uint32_t chunk[8 * kChunk];
   for (int64_t i = 0; i < k; i += kPerWord * kChunk) {
@@ -144,7 +146,7 @@ void run_int(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_
 // 32 values under one scale -> scale, sum, 32 q; see stage_int8_groups_ref.
 void quantize_group(const float* x, uint32_t* words) {
   float scale;
-  const float inverse = inverse_scale(x, kActivationGroup, &scale, 0.0f);
+  const float inverse = inverse_scale(row_absmax(x, kActivationGroup), 127.0f, &scale);
   __m256i q = _mm256_setzero_si256();
   if (inverse > 0) {
     const __m256 factor = _mm256_set1_ps(inverse);
@@ -169,6 +171,47 @@ void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64
     __builtin_memcpy(last, from + begin, static_cast<size_t>(k - begin) * sizeof(float));
     quantize_group(last, words);
     words += kGroupWords;
+  }
+}
+
+// Up to 32 values -> kInt16GroupWords words.
+void quantize_group16(const float* x, int64_t count, uint32_t* words) {
+  alignas(32) float values[kActivationGroup] = {};
+  __builtin_memcpy(values, x, static_cast<size_t>(count < kActivationGroup ? count : kActivationGroup) * sizeof(float));
+  float scale;
+  const float inverse = inverse_scale(row_absmax(values, kActivationGroup), kInt13Most, &scale);
+  __m256i q[4] = {}, total = _mm256_setzero_si256();
+  for (int i = 0; i < 4 && inverse > 0; ++i) {
+    q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(values + 8 * i), _mm256_set1_ps(inverse)));
+    total = _mm256_add_epi32(total, q[i]);
+    q[i] = _mm256_shuffle_epi32(q[i], _MM_SHUFFLE(3, 1, 2, 0));
+  }
+  alignas(32) int32_t parts[8];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(parts), total);
+  int32_t whole = 0;
+  for (const int32_t part : parts) whole += part;
+  const auto sum = static_cast<float>(whole);
+  __builtin_memcpy(words, &scale, 4);
+  __builtin_memcpy(words + 1, &sum, 4);
+  for (int i = 0; i < 2; ++i) {
+    const __m256i pairs = _mm256_permute4x64_epi64(_mm256_packs_epi32(q[2 * i], q[2 * i + 1]), 0xd8);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 2 + 8 * i), pairs);
+  }
+}
+
+void run_int16_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+                      float) {
+  constexpr int64_t kGroups = 8;
+  uint32_t chunk[8 * kGroups * kInt16GroupWords];
+  for (int64_t i = 0; i < k; i += kGroups * kActivationGroup) {
+    const int64_t left = (k - i + kActivationGroup - 1) / kActivationGroup, groups = left < kGroups ? left : kGroups;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t group = 0; group < groups; ++group) {
+        const int64_t column = i + group * kActivationGroup;
+        quantize_group16(x + row * ldx + column, k - column, chunk + (row * kGroups + group) * kInt16GroupWords);
+      }
+    interleave_rows(chunk, kGroups * kInt16GroupWords, rows, groups * kInt16GroupWords, tile_rows,
+                    words + i / kActivationGroup * kInt16GroupWords * tile_rows);
   }
 }
 
@@ -232,6 +275,7 @@ const ActivationStage stage_bf16_as_f32_avx2 = {words_of<1>, run_bf16_as_f32};
 const ActivationStage stage_int8_avx2 = {words_of<4>, run_int<quantize_row_int8<false>, quantize_row_int8<true>, 4>};
 const ActivationStage stage_int16_avx2 = {words_of<2>, run_int<quantize_row_int16<false>, quantize_row_int16<true>, 2>};
 const ActivationStage stage_int8_groups_avx2 = {group_row_words, run_int8_groups};
+const ActivationStage stage_int16_groups_avx2 = {int16_group_row_words, run_int16_groups};
 const ActivationStage stage_fp8_avx2 = {words_of<1>, run_fp8<0>};
 const ActivationStage stage_fp8_groups_avx2 = {words_of<1>, run_fp8<kFp8ActivationGroup>};
 

@@ -83,16 +83,18 @@ int32_t sum_bytes(__m256i bytes) {
   return _mm_cvtsi128_si32(_mm_add_epi64(two, _mm_unpackhi_epi64(two, two))) - 32 * 128;
 }
 
-// Scale of a row and what to multiply it with, or, when the scale is given, divide it by; see stage_int8_ref.
-float inverse_scale(float absmax, float* scale, float input_scale) {
-  const bool finite = absmax <= FLT_MAX;
-  if (input_scale > 0) {
-    *scale = finite ? input_scale : __builtin_nanf("");
-    return input_scale;
-  }
-  const bool tiny = absmax < kInt8TinyAbsmax;
-  *scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : absmax / 127.0f;
-  return !finite || tiny ? 0.0f : 127.0f / absmax;
+// The scale under which absmax is `most`, and what to multiply values with; see stage_int8_ref.
+float inverse_scale(float absmax, float most, float* scale) {
+  const bool finite = absmax <= FLT_MAX, tiny = absmax < kInt8TinyAbsmax;
+  *scale = !finite ? __builtin_nanf("") : tiny ? 0.0f : absmax / most;
+  return !finite || tiny ? 0.0f : most / absmax;
+}
+
+// The same of a row of int8; a scale that is given is what to divide by.
+float row_factor(float absmax, float input_scale, float* scale) {
+  if (input_scale == 0) return inverse_scale(absmax, 127.0f, scale);
+  *scale = absmax <= FLT_MAX ? input_scale : __builtin_nanf("");
+  return input_scale;
 }
 
 void run_uint8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float* scale,
@@ -102,7 +104,7 @@ void run_uint8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t til
   int64_t done = 0;
   for (; done + 4 <= rows; done += 4) row_absmax<4>(x + done * ldx, ldx, k, inverse + done);
   for (; done < rows; ++done) row_absmax<1>(x + done * ldx, ldx, k, inverse + done);
-  for (int64_t row = 0; row < rows; ++row) inverse[row] = inverse_scale(inverse[row], scale + row, input_scale);
+  for (int64_t row = 0; row < rows; ++row) inverse[row] = row_factor(inverse[row], input_scale, scale + row);
   if (tile_rows == 1) return convert(x, k, inverse[0], reinterpret_cast<uint8_t*>(words));
   alignas(64) uint32_t chunk[16 * kChunk];
   for (int64_t i = 0; i < k; i += 4 * kChunk) {
@@ -113,22 +115,67 @@ void run_uint8(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t til
   }
 }
 
+// Up to 32 values.
+struct FloatGroup {
+  __m512 low, high;
+  FloatGroup(const float* x, int64_t count)
+      : low(_mm512_maskz_loadu_ps(lanes(count), x)), high(_mm512_maskz_loadu_ps(lanes(count - 16), x + 16)) {}
+  float absmax() const {
+    const __m512i largest = _mm512_max_epu32(magnitude_bits(low), magnitude_bits(high));
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(static_cast<int>(_mm512_reduce_max_epu32(largest)))));
+  }
+};
+
 // Up to 32 values under one scale -> scale, sum, 32 q; see stage_int8_groups_ref.
 void quantize_group(const float* x, int64_t count, uint32_t* words) {
-  const __m512 low = _mm512_maskz_loadu_ps(lanes(count), x), high = _mm512_maskz_loadu_ps(lanes(count - 16), x + 16);
-  const __m512i largest = _mm512_max_epu32(magnitude_bits(low), magnitude_bits(high));
-  const int absmax = static_cast<int>(_mm512_reduce_max_epu32(largest));
+  const FloatGroup group(x, count);
   float scale;
-  const float inverse = inverse_scale(_mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(absmax))), &scale, 0.0f);
+  const float inverse = inverse_scale(group.absmax(), 127.0f, &scale);
   __m256i q = _mm256_setzero_si256();
   if (inverse > 0) {
     const __m512 factor = _mm512_set1_ps(inverse);
-    q = _mm256_set_m128i(_mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(high, factor))),
-                         _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(low, factor))));
+    q = _mm256_set_m128i(_mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(group.high, factor))),
+                         _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(group.low, factor))));
   }
   __builtin_memcpy(words, &scale, 4);
   words[1] = static_cast<uint32_t>(sum_bytes(q));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + 2), q);
+}
+
+// Up to 32 values -> kInt16GroupWords words.
+void quantize_group16(const float* x, int64_t count, uint32_t* words) {
+  // Of low halves of 32 int32: (0, 2) (1, 3) (4, 6) (5, 7) ...
+  alignas(64) static constexpr uint16_t kOrder[32] = {0,  4,  2,  6,  8,  12, 10, 14, 16, 20, 18, 22, 24, 28, 26, 30,
+                                                      32, 36, 34, 38, 40, 44, 42, 46, 48, 52, 50, 54, 56, 60, 58, 62};
+  const FloatGroup group(x, count);
+  float scale;
+  const float inverse = inverse_scale(group.absmax(), kInt13Most, &scale);
+  __m512i low = _mm512_setzero_si512(), high = low;
+  if (inverse > 0) {
+    const __m512 factor = _mm512_set1_ps(inverse);
+    low = _mm512_cvtps_epi32(_mm512_mul_ps(group.low, factor));
+    high = _mm512_cvtps_epi32(_mm512_mul_ps(group.high, factor));
+  }
+  const auto sum = static_cast<float>(_mm512_reduce_add_epi32(_mm512_add_epi32(low, high)));
+  __builtin_memcpy(words, &scale, 4);
+  __builtin_memcpy(words + 1, &sum, 4);
+  _mm512_storeu_si512(words + 2, _mm512_permutex2var_epi16(low, _mm512_load_si512(kOrder), high));
+}
+
+void run_int16_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
+                      float) {
+  constexpr int64_t kGroups = 8;
+  uint32_t chunk[16 * kGroups * kInt16GroupWords];
+  for (int64_t i = 0; i < k; i += kGroups * kActivationGroup) {
+    const int64_t left = (k - i + kActivationGroup - 1) / kActivationGroup, groups = left < kGroups ? left : kGroups;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t group = 0; group < groups; ++group) {
+        const int64_t column = i + group * kActivationGroup;
+        quantize_group16(x + row * ldx + column, k - column, chunk + (row * kGroups + group) * kInt16GroupWords);
+      }
+    interleave_rows(chunk, kGroups * kInt16GroupWords, rows, groups * kInt16GroupWords, tile_rows,
+                    words + i / kActivationGroup * kInt16GroupWords * tile_rows);
+  }
 }
 
 void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t, uint32_t* words, float*, float) {
@@ -197,6 +244,7 @@ const ActivationStage stage_f32_avx512 = {words_of<1>, run_f32};
 const ActivationStage stage_bf16_as_f32_avx512 = {words_of<1>, run_bf16_as_f32};
 const ActivationStage stage_uint8_avx512 = {words_of<4>, run_uint8};
 const ActivationStage stage_int8_groups_avx512 = {group_row_words, run_int8_groups};
+const ActivationStage stage_int16_groups_avx512 = {int16_group_row_words, run_int16_groups};
 const ActivationStage stage_fp8_avx512 = {words_of<1>, run_fp8<0>};
 const ActivationStage stage_fp8_groups_avx512 = {words_of<1>, run_fp8<kFp8ActivationGroup>};
 

@@ -6,7 +6,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include "kernels/matmul/float_tiles_avx2.h"
-#include "kernels/matmul/table4_planes.h"
 #include "quant/grouped_layout.h"
 
 namespace espalier {
@@ -46,63 +45,6 @@ struct GroupedBlocks {
 };
 
 inline __m256i load_words(const char* bytes) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes)); }
-
-template <bool kHasZeros>
-struct Int4Values {
-  static constexpr int kBits = 4;
-  static constexpr bool kZeros = kHasZeros;
-  static void unpack32(const char* codes, int half, const GroupHeader& h, float* out) {
-    for (int step = 0; step < 4; ++step) {
-      const __m256i words = load_words(codes + step * 64 + half * 32);
-#pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) {
-        const __m256i code = _mm256_and_si256(_mm256_srli_epi32(words, i % 4 * 8 + i / 4 * 4), _mm256_set1_epi32(15));
-        __m256 value = _mm256_cvtepi32_ps(_mm256_sub_epi32(code, _mm256_set1_epi32(8)));
-        if (kZeros) value = _mm256_sub_ps(value, h.zero);
-        _mm256_storeu_ps(out + (step * 8 + i) * kPanel, _mm256_mul_ps(value, h.scale));
-      }
-    }
-  }
-};
-
-template <const float (&kTable)[16]>
-struct TableValues {
-  static constexpr int kBits = 4;
-  static constexpr bool kZeros = false;
-  static void unpack32(const char* codes, int half, const GroupHeader& h, float* out) {
-    const __m256 low = _mm256_load_ps(kTable), high = _mm256_load_ps(kTable + 8);
-    for (int step = 0; step < 4; ++step) {
-      const __m256i words = load_words(codes + step * 64 + half * 32);
-#pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) {
-        // vpermps reads the lowest three bits of each place; the fourth, moved to the sign, picks the half.
-        const __m256i code = _mm256_srli_epi32(words, i % 4 * 8 + i / 4 * 4);
-        const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(code, 28));
-        const __m256 value =
-            _mm256_blendv_ps(_mm256_permutevar8x32_ps(low, code), _mm256_permutevar8x32_ps(high, code), upper);
-        _mm256_storeu_ps(out + (step * 8 + i) * kPanel, _mm256_mul_ps(value, h.scale));
-      }
-    }
-  }
-};
-
-template <bool kHasZeros>
-struct Int8Values {
-  static constexpr int kBits = 8;
-  static constexpr bool kZeros = kHasZeros;
-  static void unpack32(const char* codes, int half, const GroupHeader& h, float* out) {
-    const __m256i flip = _mm256_set1_epi8(static_cast<char>(0x80));
-    for (int step = 0; step < 8; ++step) {
-      const __m256i words = _mm256_xor_si256(load_words(codes + step * 64 + half * 32), flip);
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        __m256 value = _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(words, 24 - 8 * i), 24));
-        if (kZeros) value = _mm256_sub_ps(value, h.zero);
-        _mm256_storeu_ps(out + (step * 4 + i) * kPanel, _mm256_mul_ps(value, h.scale));
-      }
-    }
-  }
-};
 
 }  // namespace
 }  // namespace espalier

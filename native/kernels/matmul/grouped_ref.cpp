@@ -110,22 +110,18 @@ void run_f32_tiles(const LinearProblem& p, int64_t tile_begin, int64_t tile_end,
   });
 }
 
-// f32 rows interleaved into tiles.
-void run_interleave(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
-                    float) {
-  for (int64_t i = 0; i < k; ++i)
-    for (int64_t row = 0; row < tile_rows; ++row) {
-      const float value = row < rows ? x[row * ldx + i] : 0.0f;
-      std::memcpy(words + i * tile_rows + row, &value, 4);
-    }
-}
-const ActivationStage kInterleave = {words_of<1>, run_interleave};
 constexpr int64_t kTileRows = 8;
 
 template <typename C>
 constexpr LinearKernel int8_kernel(const char* name) {
-  return {name,         &stage_int8_groups_ref, run_int8_rows<C>, kGroupedRows,
-          &kInterleave, run_f32_tiles<C>,       kTileRows,        nullptr};
+  return {name,
+          &stage_int8_groups_ref,
+          run_int8_rows<C>,
+          kGroupedRows,
+          &stage_int13_groups_as_f32_ref,
+          run_f32_tiles<C>,
+          kTileRows,
+          nullptr};
 }
 
 }  // namespace

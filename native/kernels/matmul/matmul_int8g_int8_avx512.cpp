@@ -1,7 +1,7 @@
 // matmul_int8g_int8_avx512: int8 in groups, with and without zero points.
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/matmul/grouped_blocks_avx512.h"
 #include "kernels/matmul/grouped_rows_avx512.h"
+#include "kernels/matmul/grouped_tiles_avx512.h"
 
 namespace espalier {
 
@@ -9,17 +9,17 @@ const LinearKernel matmul_int8g_int8_avx512 = {"matmul_int8g_int8_avx512",
                                                &stage_int8_groups_avx512,
                                                run_grouped_rows<Int8Codes<false>>,
                                                kGroupedRows,
-                                               &stage_f32_avx512,
-                                               run_tiles<GroupedBlocks<Int8Values<false>>>,
-                                               kTileRowsAvx512,
-                                               float_scratch_bytes};
+                                               &stage_int16_groups_avx512,
+                                               run_grouped_tiles<Int8Words<false>>,
+                                               kTileRows,
+                                               grouped_scratch_bytes};
 const LinearKernel matmul_int8g_int8_zeros_avx512 = {"matmul_int8g_int8_zeros_avx512",
                                                      &stage_int8_groups_avx512,
                                                      run_grouped_rows<Int8Codes<true>>,
                                                      kGroupedRows,
-                                                     &stage_f32_avx512,
-                                                     run_tiles<GroupedBlocks<Int8Values<true>>>,
-                                                     kTileRowsAvx512,
-                                                     float_scratch_bytes};
+                                                     &stage_int16_groups_avx512,
+                                                     run_grouped_tiles<Int8Words<true>>,
+                                                     kTileRows,
+                                                     grouped_scratch_bytes};
 
 }  // namespace espalier

@@ -15,13 +15,15 @@
 namespace espalier {
 namespace {
 
-// x [count] -> what int8 under one scale keeps of it.
-void round_int8(const float* x, int64_t count, float, double* out) {
+// x [count] -> what integers up to `most` under one scale keep of it.
+void round_int(const float* x, int64_t count, float most, double* out) {
   float absmax = 0;
   for (int64_t i = 0; i < count; ++i) absmax = std::fmax(absmax, std::fabs(x[i]));
-  const float inverse = absmax > 0 ? 127.0f / absmax : 0.0f;
-  for (int64_t i = 0; i < count; ++i) out[i] = std::nearbyint(x[i] * inverse) * (absmax / 127.0f);
+  const float inverse = absmax > 0 ? most / absmax : 0.0f;
+  for (int64_t i = 0; i < count; ++i) out[i] = std::nearbyint(x[i] * inverse) * (absmax / most);
 }
+void round_int8(const float* x, int64_t count, float, double* out) { round_int(x, count, 127.0f, out); }
+void round_int13(const float* x, int64_t count, float, double* out) { round_int(x, count, kInt13Most, out); }
 
 void round_fp8(const float* x, int64_t count, float, double* out) {
   float absmax = 0;
@@ -44,22 +46,23 @@ void round_fp8_given(const float* x, int64_t count, float scale, double* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = fp8_e4m3_to_f32(f32_to_fp8_e4m3(x[i] / scale)) * scale;
 }
 
-// What a format may say of its activations: how x is rounded, how many values share a scale (0: all), and for how many
-// rows at most.
+// What a format may say of its activations: how x is rounded, how many values share a scale (0: all), and for which
+// numbers of rows.
 struct Conversion {
   const char* activation;
   void (*round)(const float* x, int64_t count, float input_scale, double* out);
   int64_t group;
-  int64_t rows;
+  int64_t least_rows, most_rows;
 };
 const Conversion kConversions[] = {
-    {"bf16", round_bf16, 0, INT64_MAX},
-    {"int8 per token", round_int8, 0, INT64_MAX},
-    {"int8 per 32 values, up to 8 rows", round_int8, kActivationGroup, kGroupedRows},
-    {"fp8 per token", round_fp8, 0, INT64_MAX},
-    {"fp8 per 128 values", round_fp8, kFp8ActivationGroup, INT64_MAX},
-    {"int8 per tensor", round_int8_given, 0, INT64_MAX},
-    {"fp8 per tensor", round_fp8_given, 0, INT64_MAX},
+    {"bf16", round_bf16, 0, 0, INT64_MAX},
+    {"int8 per token", round_int8, 0, 0, INT64_MAX},
+    {kGroupedActivation, round_int8, kActivationGroup, 0, kGroupedRows},
+    {kGroupedActivation, round_int13, kActivationGroup, kGroupedRows + 1, INT64_MAX},
+    {"fp8 per token", round_fp8, 0, 0, INT64_MAX},
+    {"fp8 per 128 values", round_fp8, kFp8ActivationGroup, 0, INT64_MAX},
+    {"int8 per tensor", round_int8_given, 0, 0, INT64_MAX},
+    {"fp8 per tensor", round_fp8_given, 0, 0, INT64_MAX},
 };
 
 // x [k] -> what the format's activation conversion keeps of it, as float64.
@@ -68,7 +71,9 @@ void convert_activations(const PackedMatrix& weight, const float* x, int64_t row
   const float input_scale = input_scale_of(weight);
   for (int64_t i = 0; i < k; ++i) out[i] = x[i];
   for (const Conversion& conversion : kConversions) {
-    if (std::strcmp(weight.format->activation, conversion.activation) != 0 || rows > conversion.rows) continue;
+    if (std::strcmp(weight.format->activation, conversion.activation) != 0 || rows < conversion.least_rows ||
+        rows > conversion.most_rows)
+      continue;
     const int64_t group = conversion.group == 0 ? k : conversion.group;
     for (int64_t i = 0; i < k; i += group) conversion.round(x + i, k - i < group ? k - i : group, input_scale, out + i);
   }
