@@ -18,8 +18,9 @@
 namespace espalier {
 
 constexpr int64_t kActivationGroup = 32;  // values of x that share a scale; divides every group
-constexpr int64_t kGroupedRows = 8;       // rows of x up to which it becomes int8; more become 13-bit integers
-constexpr const char* kGroupedActivation = "int8 per 32 values, 13 bits beyond 8 rows";
+constexpr int64_t kGroupedRows = 8;       // rows of x up to which it becomes int8; more become 16-bit integers
+constexpr const char* kGroupedActivation = "int8 per 32 values, 16 bits beyond 8 rows";
+constexpr const char* kGroupedNf4Activation = "int8 per 32 values, 14 bits beyond 8 rows";
 
 struct GroupedLayout {
   int64_t group;  // columns, a multiple of 32

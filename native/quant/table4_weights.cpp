@@ -7,7 +7,8 @@ namespace {
 
 template <FormatName kName, FormatName kNumbers, CodeType kType, int64_t kGroup>
 WeightFormat row(const LinearKernel* ref, const LinearKernel* avx2, const LinearKernel* avx512) {
-  return GroupedFormat<GroupedTraits<kName, kNumbers, kType, kGroup>>::row(kGroupedActivation, ref, avx2, avx512);
+  const char* activation = kType == CodeType::kNf4 ? kGroupedNf4Activation : kGroupedActivation;
+  return GroupedFormat<GroupedTraits<kName, kNumbers, kType, kGroup>>::row(activation, ref, avx2, avx512);
 }
 
 }  // namespace

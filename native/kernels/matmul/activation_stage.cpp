@@ -77,9 +77,10 @@ void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64
     }
 }
 
-// 13-bit integers in groups, as f32.
-void run_int13_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
-                      float) {
+// Integers up to kMost in groups, as f32.
+template <float kMost>
+void run_int_groups_as_f32(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words,
+                           float*, float) {
   std::memset(words, 0, static_cast<size_t>(k * tile_rows) * 4);
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t begin = 0; begin < k; begin += kActivationGroup) {
@@ -88,7 +89,7 @@ void run_int13_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int6
       const float absmax = row_absmax(group, count);
       const bool finite = absmax <= std::numeric_limits<float>::max(), tiny = absmax < kInt8TinyAbsmax;
       for (int64_t i = 0; i < count; ++i) {
-        float value = tiny ? 0.0f : std::nearbyint(group[i] * (kInt13Most / absmax)) * (absmax / kInt13Most);
+        float value = tiny ? 0.0f : std::nearbyint(group[i] * (kMost / absmax)) * (absmax / kMost);
         if (!finite) value = std::numeric_limits<float>::quiet_NaN();
         std::memcpy(words + (begin + i) * tile_rows + row, &value, 4);
       }
@@ -124,7 +125,8 @@ const ActivationStage stage_bf16_as_f32_ref = {words_of<1>, run_bf16_as_f32};
 const ActivationStage stage_int8_ref = {words_of<4>, run_int8};
 
 const ActivationStage stage_int8_groups_ref = {group_row_words, run_int8_groups};
-const ActivationStage stage_int13_groups_as_f32_ref = {words_of<1>, run_int13_groups};
+const ActivationStage stage_int16_groups_as_f32_ref = {words_of<1>, run_int_groups_as_f32<kInt16Most>};
+const ActivationStage stage_int14_groups_as_f32_ref = {words_of<1>, run_int_groups_as_f32<kInt14Most>};
 const ActivationStage stage_fp8_ref = {words_of<1>, run_fp8<0>};
 const ActivationStage stage_fp8_groups_ref = {words_of<1>, run_fp8<kFp8ActivationGroup>};
 

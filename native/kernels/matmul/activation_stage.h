@@ -39,13 +39,15 @@ extern const ActivationStage stage_int8_groups_ref;
 extern const ActivationStage stage_int8_groups_avx2;
 extern const ActivationStage stage_int8_groups_avx512;
 
-// The same groups as 13-bit integers, tiles only: scale = absmax / 4095, the sum of the group's q as f32, then pairs of
-// int16 in the order (k, k + 2) (k + 1, k + 3), every four k. The reference keeps q * scale as f32.
-constexpr float kInt13Most = 4095.0f;
+// The same groups as 16-bit integers, or 14 bits for nf4, whose sums of 32 products would not fit int32; tiles only:
+// the scale, the sum of the group's q as f32, then pairs of int16 in the order (k, k + 2) (k + 1, k + 3), every four k.
+// The reference keeps q * scale as f32.
+constexpr float kInt16Most = 32767.0f, kInt14Most = 8191.0f;
 constexpr int64_t kInt16GroupWords = 18;
 static inline int64_t int16_group_row_words(int64_t k) { return (k + 31) / 32 * kInt16GroupWords; }
-extern const ActivationStage stage_int13_groups_as_f32_ref;
-extern const ActivationStage stage_int16_groups_avx2, stage_int16_groups_avx512;
+extern const ActivationStage stage_int16_groups_as_f32_ref, stage_int14_groups_as_f32_ref;
+extern const ActivationStage stage_int16_groups_avx2, stage_int14_groups_avx2;
+extern const ActivationStage stage_int16_groups_avx512, stage_int14_groups_avx512;
 
 // fp8 formats: what e4m3 under absmax / 448, or under the scale that is given, keeps of x, per token or per 128 values
 // of a token, as f32. A token (or group) with NaN or Inf becomes NaN.

@@ -175,11 +175,12 @@ void run_int8_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64
 }
 
 // Up to 32 values -> kInt16GroupWords words.
+template <float kMost>
 void quantize_group16(const float* x, int64_t count, uint32_t* words) {
   alignas(32) float values[kActivationGroup] = {};
   __builtin_memcpy(values, x, static_cast<size_t>(count < kActivationGroup ? count : kActivationGroup) * sizeof(float));
   float scale;
-  const float inverse = inverse_scale(row_absmax(values, kActivationGroup), kInt13Most, &scale);
+  const float inverse = inverse_scale(row_absmax(values, kActivationGroup), kMost, &scale);
   __m256i q[4] = {}, total = _mm256_setzero_si256();
   for (int i = 0; i < 4 && inverse > 0; ++i) {
     q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_load_ps(values + 8 * i), _mm256_set1_ps(inverse)));
@@ -199,6 +200,7 @@ void quantize_group16(const float* x, int64_t count, uint32_t* words) {
   }
 }
 
+template <float kMost>
 void run_int16_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
                       float) {
   constexpr int64_t kGroups = 8;
@@ -208,7 +210,7 @@ void run_int16_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int6
     for (int64_t row = 0; row < rows; ++row)
       for (int64_t group = 0; group < groups; ++group) {
         const int64_t column = i + group * kActivationGroup;
-        quantize_group16(x + row * ldx + column, k - column, chunk + (row * kGroups + group) * kInt16GroupWords);
+        quantize_group16<kMost>(x + row * ldx + column, k - column, chunk + (row * kGroups + group) * kInt16GroupWords);
       }
     interleave_rows(chunk, kGroups * kInt16GroupWords, rows, groups * kInt16GroupWords, tile_rows,
                     words + i / kActivationGroup * kInt16GroupWords * tile_rows);
@@ -275,7 +277,8 @@ const ActivationStage stage_bf16_as_f32_avx2 = {words_of<1>, run_bf16_as_f32};
 const ActivationStage stage_int8_avx2 = {words_of<4>, run_int<quantize_row_int8<false>, quantize_row_int8<true>, 4>};
 const ActivationStage stage_int16_avx2 = {words_of<2>, run_int<quantize_row_int16<false>, quantize_row_int16<true>, 2>};
 const ActivationStage stage_int8_groups_avx2 = {group_row_words, run_int8_groups};
-const ActivationStage stage_int16_groups_avx2 = {int16_group_row_words, run_int16_groups};
+const ActivationStage stage_int16_groups_avx2 = {int16_group_row_words, run_int16_groups<kInt16Most>};
+const ActivationStage stage_int14_groups_avx2 = {int16_group_row_words, run_int16_groups<kInt14Most>};
 const ActivationStage stage_fp8_avx2 = {words_of<1>, run_fp8<0>};
 const ActivationStage stage_fp8_groups_avx2 = {words_of<1>, run_fp8<kFp8ActivationGroup>};
 

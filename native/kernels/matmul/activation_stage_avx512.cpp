@@ -143,13 +143,14 @@ void quantize_group(const float* x, int64_t count, uint32_t* words) {
 }
 
 // Up to 32 values -> kInt16GroupWords words.
+template <float kMost>
 void quantize_group16(const float* x, int64_t count, uint32_t* words) {
   // Of low halves of 32 int32: (0, 2) (1, 3) (4, 6) (5, 7) ...
   alignas(64) static constexpr uint16_t kOrder[32] = {0,  4,  2,  6,  8,  12, 10, 14, 16, 20, 18, 22, 24, 28, 26, 30,
                                                       32, 36, 34, 38, 40, 44, 42, 46, 48, 52, 50, 54, 56, 60, 58, 62};
   const FloatGroup group(x, count);
   float scale;
-  const float inverse = inverse_scale(group.absmax(), kInt13Most, &scale);
+  const float inverse = inverse_scale(group.absmax(), kMost, &scale);
   __m512i low = _mm512_setzero_si512(), high = low;
   if (inverse > 0) {
     const __m512 factor = _mm512_set1_ps(inverse);
@@ -162,6 +163,7 @@ void quantize_group16(const float* x, int64_t count, uint32_t* words) {
   _mm512_storeu_si512(words + 2, _mm512_permutex2var_epi16(low, _mm512_load_si512(kOrder), high));
 }
 
+template <float kMost>
 void run_int16_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_rows, uint32_t* words, float*,
                       float) {
   constexpr int64_t kGroups = 8;
@@ -171,7 +173,7 @@ void run_int16_groups(const float* x, int64_t ldx, int64_t rows, int64_t k, int6
     for (int64_t row = 0; row < rows; ++row)
       for (int64_t group = 0; group < groups; ++group) {
         const int64_t column = i + group * kActivationGroup;
-        quantize_group16(x + row * ldx + column, k - column, chunk + (row * kGroups + group) * kInt16GroupWords);
+        quantize_group16<kMost>(x + row * ldx + column, k - column, chunk + (row * kGroups + group) * kInt16GroupWords);
       }
     interleave_rows(chunk, kGroups * kInt16GroupWords, rows, groups * kInt16GroupWords, tile_rows,
                     words + i / kActivationGroup * kInt16GroupWords * tile_rows);
@@ -244,7 +246,8 @@ const ActivationStage stage_f32_avx512 = {words_of<1>, run_f32};
 const ActivationStage stage_bf16_as_f32_avx512 = {words_of<1>, run_bf16_as_f32};
 const ActivationStage stage_uint8_avx512 = {words_of<4>, run_uint8};
 const ActivationStage stage_int8_groups_avx512 = {group_row_words, run_int8_groups};
-const ActivationStage stage_int16_groups_avx512 = {int16_group_row_words, run_int16_groups};
+const ActivationStage stage_int16_groups_avx512 = {int16_group_row_words, run_int16_groups<kInt16Most>};
+const ActivationStage stage_int14_groups_avx512 = {int16_group_row_words, run_int16_groups<kInt14Most>};
 const ActivationStage stage_fp8_avx512 = {words_of<1>, run_fp8<0>};
 const ActivationStage stage_fp8_groups_avx512 = {words_of<1>, run_fp8<kFp8ActivationGroup>};
 

@@ -118,7 +118,7 @@ constexpr LinearKernel int8_kernel(const char* name) {
           &stage_int8_groups_ref,
           run_int8_rows<C>,
           kGroupedRows,
-          &stage_int13_groups_as_f32_ref,
+          C::kType == CodeType::kNf4 ? &stage_int14_groups_as_f32_ref : &stage_int16_groups_as_f32_ref,
           run_f32_tiles<C>,
           kTileRows,
           nullptr};

@@ -1,5 +1,5 @@
 // Many rows against grouped codes (quant/grouped_layout.h) on AVX2: blocks of weights become pairs of int16, met with
-// rows of 13-bit integers in groups of 32 (stage_int16_groups_avx2). Sums of 32 products are exact. A Words type:
+// rows of 16-bit integers in groups of 32 (stage_int16_groups_avx2). Sums of 32 products are exact. A Words type:
 //   kBits, kZeros, kUnit                  value = word / kUnit
 //   unpack32(codes, half, out)            32 columns of 8 rows -> out [16] pairs, ordered as the stage orders x
 // Only ISA files include this; everything is local to the including file.

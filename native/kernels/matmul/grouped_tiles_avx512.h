@@ -1,6 +1,6 @@
 // Many rows against grouped codes (quant/grouped_layout.h) on AVX-512 VNNI: blocks of weights become pairs of int16,
-// met with rows of 13-bit integers in groups of 32 (stage_int16_groups_avx512): finer than bf16, and twice as many
-// products a cycle as f32. Sums of 32 products are exact. A Words type:
+// met with rows of 16-bit integers in groups of 32 (stage_int16_groups_avx512): finer than f16 would be, and twice as
+// many products a cycle as f32. Sums of 32 products are exact. A Words type:
 //   kBits, kZeros, kUnit                  value = word / kUnit
 //   unpack32(codes, out)                  32 columns of 16 rows -> out [16][16] pairs, ordered as the stage orders x
 // Only ISA files include this; everything is local to the including file.

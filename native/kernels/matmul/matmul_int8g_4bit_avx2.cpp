@@ -8,9 +8,14 @@ namespace {
 
 template <typename Codes, typename Words>
 constexpr LinearKernel kernel_of(const char* name) {
-  return {name,         &stage_int8_groups_avx2,  run_grouped_rows<Codes>,
-          kGroupedRows, &stage_int16_groups_avx2, run_grouped_tiles<Words>,
-          kTileRows,    grouped_scratch_bytes};
+  return {name,
+          &stage_int8_groups_avx2,
+          run_grouped_rows<Codes>,
+          kGroupedRows,
+          Words::kUnit == kNf4Unit14 ? &stage_int14_groups_avx2 : &stage_int16_groups_avx2,
+          run_grouped_tiles<Words>,
+          kTileRows,
+          grouped_scratch_bytes};
 }
 
 }  // namespace

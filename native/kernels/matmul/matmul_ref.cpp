@@ -23,7 +23,8 @@ void round_int(const float* x, int64_t count, float most, double* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = std::nearbyint(x[i] * inverse) * (absmax / most);
 }
 void round_int8(const float* x, int64_t count, float, double* out) { round_int(x, count, 127.0f, out); }
-void round_int13(const float* x, int64_t count, float, double* out) { round_int(x, count, kInt13Most, out); }
+void round_int16(const float* x, int64_t count, float, double* out) { round_int(x, count, kInt16Most, out); }
+void round_int14(const float* x, int64_t count, float, double* out) { round_int(x, count, kInt14Most, out); }
 
 void round_fp8(const float* x, int64_t count, float, double* out) {
   float absmax = 0;
@@ -58,7 +59,9 @@ const Conversion kConversions[] = {
     {"bf16", round_bf16, 0, 0, INT64_MAX},
     {"int8 per token", round_int8, 0, 0, INT64_MAX},
     {kGroupedActivation, round_int8, kActivationGroup, 0, kGroupedRows},
-    {kGroupedActivation, round_int13, kActivationGroup, kGroupedRows + 1, INT64_MAX},
+    {kGroupedActivation, round_int16, kActivationGroup, kGroupedRows + 1, INT64_MAX},
+    {kGroupedNf4Activation, round_int8, kActivationGroup, 0, kGroupedRows},
+    {kGroupedNf4Activation, round_int14, kActivationGroup, kGroupedRows + 1, INT64_MAX},
     {"fp8 per token", round_fp8, 0, 0, INT64_MAX},
     {"fp8 per 128 values", round_fp8, kFp8ActivationGroup, 0, INT64_MAX},
     {"int8 per tensor", round_int8_given, 0, 0, INT64_MAX},

@@ -29,8 +29,8 @@ constexpr Planes planes_of(const float (&values)[16], int unit, int offset, int 
 //   6 bits  1.2e-4 (2^-13), two sums of pairs of products with int8 stay within int16
 //   8 bits  7.8e-6 (2^-17), where products are summed in int32 at once
 constexpr int kNf4Unit6 = 1722, kNf4Unit8 = 31908;
-//   14 bits 1.6e-5, and sums of 32 products with 13-bit integers stay within int32
-constexpr int kNf4Unit14 = 15684;
+//   14 bits 3.9e-5, and sums of 32 products with 14-bit integers stay within int32
+constexpr int kNf4Unit14 = 8005;
 // fp4's values are twelfths and one 192nd of 1, e2m1's halves: exact.
 constexpr int kFp4Unit = 192, kE2M1Unit = 2;
 constexpr int kE2M1Offset = 12;
