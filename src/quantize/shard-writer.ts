@@ -212,10 +212,11 @@ export class ShardWriter<Figures> {
     // Written anew: a line that was cut short goes.
     const kept = [signature, ...this.#records.map((record) => JSON.stringify(record))];
     const fresh = `${this.#path(JOURNAL)}.new`;
-    const file = await open(fresh, "w");
-    await file.writeFile(`${kept.join("\n")}\n`);
-    await file.datasync();
-    await file.close();
+    {
+      await using file = await open(fresh, "w");
+      await file.writeFile(`${kept.join("\n")}\n`);
+      await file.datasync();
+    }
     await rename(fresh, this.#path(JOURNAL));
     this.#journal = await open(this.#path(JOURNAL), "a");
   }
@@ -286,9 +287,9 @@ export class ShardWriter<Figures> {
       })
       .sort((a, b) => (elementBytes[b.type] ?? 1) - (elementBytes[a.type] ?? 1) || a.at - b.at);
     const mainPath = this.#shardPath(shard, "main");
-    const file = await open(mainPath, "r+");
-    const rest = await open(this.#shardPath(shard, "rest"), "r");
-    try {
+    {
+      await using file = await open(mainPath, "r+");
+      await using rest = await open(this.#shardPath(shard, "rest"), "r");
       let end = this.#headerBytes + main.reduce((sum, part) => sum + part.bytes, 0);
       for (const { at, bytes } of waiting) {
         await copyRange(rest, at, bytes, file, end);
@@ -297,9 +298,6 @@ export class ShardWriter<Figures> {
       const header = this.#header([...main, ...waiting]);
       await file.write(header, 0, header.length, 0);
       await file.datasync();
-    } finally {
-      await file.close();
-      await rest.close();
     }
     await rename(mainPath, this.#path(name));
     await rm(this.#shardPath(shard, "rest"));
