@@ -17,8 +17,8 @@ import {
   type KvScale,
 } from "../engine/index.js";
 import { EspalierError } from "../errors.js";
-import { cacheDirectory } from "../files/cache-directory.js";
 import { version } from "../version.js";
+import { cachedEnginesDirectory, engineCacheLimit, markUsed, trimEngineCache } from "./engine-cache.js";
 import { positiveNumber } from "./options.js";
 import type { CommandContext } from "./run-command.js";
 
@@ -90,8 +90,12 @@ export async function engineDirectory(
       `${path}: expected an engine directory, a model directory or a GGUF file, found nothing`,
     );
   const format = options.weights ?? "f32";
-  const directory = join(cacheDirectory(), "engines", `${await fingerprint(path)}-${format}`);
-  if (await isUsable(directory)) return directory;
+  const directory = join(cachedEnginesDirectory(), `${await fingerprint(path)}-${format}`);
+  const limit = engineCacheLimit();
+  if (await isUsable(directory)) {
+    await markUsed(directory);
+    return directory;
+  }
   try {
     await buildEngine(path, directory, {
       weights: format,
@@ -102,6 +106,7 @@ export async function engineDirectory(
     // Another process may have built the same engine meanwhile.
     if (!existsSync(join(directory, "engine.json"))) throw error;
   }
+  await trimEngineCache(directory, limit);
   return directory;
 }
 
