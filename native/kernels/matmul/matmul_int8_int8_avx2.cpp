@@ -2,8 +2,8 @@
 //   small m  vpsignb moves the sign of w to a, vpmaddubsw(|w|, +-a) stays within 2 * 128 * 127 < 32768, vpmaddwd adds
 //   large m  weights widened once to int16 pairs, vpmaddwd into int32: as many products per instruction, two fewer
 //   steps
-// Scales of x that are given let it be -128, whose sign vpsignb cannot turn: int8t goes the second way for any m.
-// SPDX-License-Identifier: Apache-2.0
+// Scales of x that are given let it be -128, whose sign vpsignb cannot turn: int8t widens for small m too, as it
+// streams. SPDX-License-Identifier: Apache-2.0
 #include "kernels/matmul/activation_stage.h"
 #include "kernels/matmul/epilogue_avx2.h"
 #include "kernels/matmul/linear_kernel.h"
@@ -92,6 +92,59 @@ void run_rows(const LinearProblem& p, int64_t panel_begin, int64_t panel_end) {
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) kStreams[p.m - 1](p, panel);
 }
 
+// Four values of a row of x, as int16, against four of each of 16 columns: two sums a column.
+template <int R>
+inline void add_quad(const int64_t (&x)[R], const char* bytes, __m256i (&acc)[R][4]) {
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m256i w = _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + 16 * j)));
+#pragma GCC unroll 2
+    for (int r = 0; r < R; ++r) acc[r][j] = _mm256_add_epi32(acc[r][j], _mm256_madd_epi16(_mm256_set1_epi64x(x[r]), w));
+  }
+}
+
+// Of 8 columns: [c0 c0 c1 c1 | c2 c2 c3 c3], [c4 c4 ...] -> [c0 c1 ... c7].
+inline __m256i add_pairs(__m256i low, __m256i high) {
+  return _mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), 0xd8);
+}
+
+// R rows of x in int16 against one panel.
+template <int R>
+void stream_panel_widened(const LinearProblem& p, int64_t row, int64_t panel) {
+  __m256i acc[R][4];
+#pragma GCC unroll 2
+  for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = acc[r][2] = acc[r][3] = _mm256_setzero_si256();
+  const int32_t* x = static_cast<const int32_t*>(p.x) + row * p.x_stride;
+  const char* bytes = panel_of(p, panel);
+  const int64_t words = ceil_div(p.k, 2);
+  int64_t quad[R];
+  int64_t i = 0;
+  for (; i + 2 <= words; i += 2, bytes += 64) {
+    fetch<64, 1>(bytes);
+#pragma GCC unroll 2
+    for (int r = 0; r < R; ++r) __builtin_memcpy(&quad[r], x + r * p.x_stride + i, 8);
+    add_quad<R>(quad, bytes, acc);
+  }
+  if (i < words) {
+    for (int r = 0; r < R; ++r) quad[r] = static_cast<uint32_t>(x[r * p.x_stride + i]);
+    add_quad<R>(quad, bytes, acc);
+  }
+  const Scaling scaling = scaling_of(p, panel);
+#pragma GCC unroll 2
+  for (int r = 0; r < R; ++r)
+    store_sums(scaling, add_pairs(acc[r][0], acc[r][1]), add_pairs(acc[r][2], acc[r][3]), p.x_scale[row + r],
+               out_of(p, row + r, panel));
+}
+
+// Two rows at a time: their sums fill half of the registers.
+void run_rows_widened(const LinearProblem& p, int64_t panel_begin, int64_t panel_end) {
+  for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
+    int64_t row = 0;
+    for (; row + 2 <= p.m; row += 2) stream_panel_widened<2>(p, row, panel);
+    if (row < p.m) stream_panel_widened<1>(p, row, panel);
+  }
+}
+
 // A panel [k/4][16][4] int8 -> [k/2][16][2] int16.
 void widen_panel(const char* bytes, int64_t k, char* out) {
   const __m256i low = _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13,  //
@@ -154,7 +207,8 @@ void run_tiles(const LinearProblem& p, int64_t tile_begin, int64_t tile_end, int
 
 const LinearKernel matmul_int8_int8_avx2 = {"matmul_int8_int8_avx2", &stage_int8_avx2, run_rows,  kRowsLimit,
                                             &stage_int16_avx2,       run_tiles,        kTileRows, scratch_bytes};
-const LinearKernel matmul_int8t_int8_avx2 = {"matmul_int8t_int8_avx2", nullptr,   nullptr,   0,
-                                             &stage_int16_avx2,        run_tiles, kTileRows, scratch_bytes};
+const LinearKernel matmul_int8t_int8_avx2 = {
+    "matmul_int8t_int8_avx2", &stage_int16_avx2, run_rows_widened, kRowsLimit,
+    &stage_int16_avx2,        run_tiles,         kTileRows,        scratch_bytes};
 
 }  // namespace espalier
