@@ -2,8 +2,9 @@
 /**
  * quantize: a model directory whose weights are codes and scales, weight by weight.
  */
-import { writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { throwIfAborted } from "../abort.js";
 import { binding } from "../binding.js";
 import {
@@ -83,6 +84,8 @@ export interface QuantizeResult {
 }
 
 const PIECE_BYTES = 1 << 22;
+const LINEAGE = "espalier.json";
+const FIGURES = "quantization.json";
 
 /**
  * Quantizes a model, one weight in memory at a time. A call that was stopped goes on when it is made again.
@@ -111,17 +114,39 @@ export async function quantize(given: QuantizeOptions, hooks: QuantizeHooks = {}
   };
   await checkReport(checkpoint, options);
   if (options.dryRun || options.out === undefined) return result;
-  const { out } = options;
-  const busy = `${out}: another process quantizes into it`;
-  await writeDirectoryAlone(out, { signal: hooks.signal, busy }, async (staging) => {
-    const inputs = samples === null ? null : await calibrateInputs(checkpoint, plan, samples, staging, hooks);
-    const written = await writeWeights(checkpoint, plan, inputs, options, staging, hooks);
-    Object.assign(result, written);
-    await writeSmallFiles(checkpoint, plan, samples, options, staging, result);
-  });
-  if (options.report !== undefined)
-    result.measured = await measure({ ...options, report: options.report, out }, plan, result, hooks);
+  const { out, report } = options;
+  const lineage = await lineageOf(checkpoint, plan, samples, options);
+  // A report that was interrupted is all that is left to do.
+  const made = report === undefined ? null : await readMade(out, lineage);
+  if (made !== null) Object.assign(result, made);
+  else {
+    const busy = `${out}: another process quantizes into it`;
+    await writeDirectoryAlone(out, { signal: hooks.signal, busy }, async (staging) => {
+      const inputs = samples === null ? null : await calibrateInputs(checkpoint, plan, samples, staging, hooks);
+      const written = await writeWeights(checkpoint, plan, inputs, options, staging, hooks);
+      Object.assign(result, written);
+      await writeSmallFiles(checkpoint, plan, options, lineage, staging, result);
+    });
+  }
+  if (report !== undefined) result.measured = await measure({ ...options, report, out }, plan, result, hooks);
   return { ...result, out };
+}
+
+/** What `out` holds, when it was made by the same call; null otherwise. */
+async function readMade(
+  out: string,
+  lineage: object,
+): Promise<Pick<QuantizeResult, "files" | "weightBytes" | "weights"> | null> {
+  try {
+    const found = JSON.parse(await readFile(join(out, LINEAGE), "utf8")) as { quantized: { weightBytes: number } };
+    const { quantized, ...made } = found;
+    if (!isDeepStrictEqual(made, JSON.parse(JSON.stringify(lineage)))) return null;
+    const figures = JSON.parse(await readFile(join(out, FIGURES), "utf8")) as Pick<QuantizeResult, "weights">;
+    const files = (await readdir(out)).filter((name) => name.endsWith(".safetensors")).sort();
+    return { files, weightBytes: quantized.weightBytes, weights: figures.weights };
+  } catch {
+    return null;
+  }
 }
 
 /** The model is in place by now, and stays when this fails. */
@@ -264,14 +289,13 @@ async function quantizeWeight(
   return { parts, report };
 }
 
-async function writeSmallFiles(
+/** How the model came to be, but for what its weights take. */
+async function lineageOf(
   checkpoint: Checkpoint,
   plan: QuantizePlan,
   samples: CalibrationSamples | null,
   options: ResolvedQuantizeOptions,
-  directory: string,
-  { weights, weightBytes, quantizedParameters }: QuantizeResult,
-): Promise<void> {
+): Promise<object> {
   const {
     model: _model,
     out: _out,
@@ -284,7 +308,7 @@ async function writeSmallFiles(
     calibrationLength: _length,
     ...recorded
   } = options;
-  const lineage = {
+  return {
     step: "quantize",
     version,
     options: { ...recorded, dtype: plan.dtype },
@@ -303,11 +327,21 @@ async function writeSmallFiles(
       format: checkpoint.format,
       fingerprint: await fingerprintOf(checkpoint),
     },
-    quantized: { parameters: quantizedParameters, weightBytes },
   };
+}
+
+async function writeSmallFiles(
+  checkpoint: Checkpoint,
+  plan: QuantizePlan,
+  options: ResolvedQuantizeOptions,
+  lineage: object,
+  directory: string,
+  { weights, weightBytes, quantizedParameters }: QuantizeResult,
+): Promise<void> {
   const quantization = quantizationConfig(plan, options);
+  const quantized = { parameters: quantizedParameters, weightBytes };
   await writeModelFiles(checkpoint, directory, plan.dtype, {
-    files: { "espalier.json": lineage, "quantization.json": { weights } },
+    files: { [LINEAGE]: { ...lineage, quantized }, [FIGURES]: { weights } },
     ...(quantization === null ? {} : { config: { quantization_config: quantization } }),
   });
 }

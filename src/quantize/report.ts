@@ -2,13 +2,14 @@
 /**
  * Measures a quantized model against its source, both as engines that are removed afterwards, and writes the page.
  */
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { bench, type BenchCell } from "../bench/index.js";
 import type { Checkpoint, WeightDtype } from "../checkpoint/index.js";
 import { buildEngine, Engine, readEngineManifest } from "../engine/index.js";
 import { EspalierError } from "../errors.js";
 import { evaluatePerplexity, type PerplexityReport } from "../evaluate/index.js";
+import { withOwnLock } from "../files/lock.js";
 import { replaceFile } from "../files/replace-file.js";
 import { renderQuantizationReport, reportEngine, reportMachine, type ReportData } from "../report/index.js";
 import { version } from "../version.js";
@@ -73,7 +74,23 @@ export async function reportQuantization(
   hooks: MeasureHooks,
 ): Promise<QuantizationMeasurement> {
   const place = resolve(options.out);
-  const work = await mkdtemp(join(dirname(place), `.${basename(place)}.espalier-report-`));
+  const work = join(dirname(place), `.${basename(place)}.espalier-report`);
+  const busy = `${options.out}: another process measures it`;
+  return withOwnLock(`${work}-lock`, { signal: hooks.signal, busy }, () =>
+    measureIn(work, options, dtype, weights, hooks),
+  );
+}
+
+async function measureIn(
+  work: string,
+  options: ResolvedQuantizeOptions & { report: string; out: string },
+  dtype: WeightDtype,
+  weights: readonly QuantizedWeightReport[],
+  hooks: MeasureHooks,
+): Promise<QuantizationMeasurement> {
+  // What a process that was killed left.
+  await rm(work, { recursive: true, force: true });
+  await mkdir(work);
   try {
     const engines = [join(work, "source"), join(work, "quantized")] as const;
     const labels = [dtype, labelOf(options, dtype, weights.length > 0)] as const;

@@ -1,5 +1,5 @@
 /** After quantize: engines hold the codes as they are, recipes have the step, the report measures both models. */
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openWhole, readTensor } from "../../../src/checkpoint/index.js";
 import { buildEngine, Engine } from "../../../src/engine/index.js";
@@ -153,6 +153,24 @@ describe("report", () => {
     expect(readdirSync(root).filter((name) => name.startsWith("."))).toEqual([]);
     await using checkpoint = await openWhole(out);
     expect(checkpoint.tensors.size).toBeGreaterThan(0);
+  });
+
+  it("the same call measures a model that is there already; another is refused", async () => {
+    const [out, page] = [fresh(), `${fresh()}.html`];
+    const options = { model: teacher, scheme: "w8a8", out };
+    const first = await quantize(options);
+    const before = statSync(join(out, "model.safetensors")).mtimeMs;
+    await expect(quantize(options)).rejects.toThrow(coded("ERR_OUTPUT_EXISTS", out));
+    await expect(quantize({ ...options, scheme: "w8a16", report: page })).rejects.toThrow(
+      coded("ERR_OUTPUT_EXISTS", out),
+    );
+    expect(existsSync(page)).toBe(false);
+    const { measured, ...again } = await quantize({ ...options, report: page });
+    expect(again.weights).toEqual(first.weights);
+    expect([again.files, again.weightBytes]).toEqual([first.files, first.weightBytes]);
+    expect(measured?.quantized.decodeTokensPerSecond).toBeGreaterThan(0);
+    expect(existsSync(page)).toBe(true);
+    expect(statSync(join(out, "model.safetensors")).mtimeMs).toBe(before);
   });
 
   it("a page that cannot be written is refused first, and nothing but a page is replaced", async () => {
