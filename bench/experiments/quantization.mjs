@@ -1,8 +1,9 @@
 // What each number format costs in perplexity: the model is quantized, built as it is and scored on a text, window by window.
+// Static schemes are left out without --calibration TEXT, on which their inputs are measured.
 // Every figure is kept in OUT, so that a run that was stopped goes on; the table is printed as far as it is known.
 //   node bench/experiments/quantization.mjs --model models/teacher --text models/teacher/held-out.txt --out runs/quantization
 //   node bench/experiments/quantization.mjs --model SmolLM2-135M-Instruct.Q4_1.gguf --group 64
-//     --text wikitext-2-raw.test.txt [--windows 512] [--only w8a8,nf4] --out runs/quantization-smollm2
+//     --text wikitext-2-raw.test.txt [--windows 512] [--only "w8a8;nf4, double-quantized"] --out runs/quantization-smollm2
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildEngine, Engine, evaluatePerplexity, quantize } from "../../dist/index.js";
@@ -12,12 +13,13 @@ const WINDOW = 512;
 const chosen = options({
   model: "models/teacher",
   text: "",
+  calibration: "",
   out: "runs/quantization",
   windows: 512,
   group: 128,
   only: "",
 });
-const { model, text, out, windows, group } = chosen;
+const { model, text, calibration, out, windows, group } = chosen;
 const groups = { groupSize: group };
 
 // `scheme` for quantize and its options; or `weights` of an engine of the unquantized model; `load`: options of the load.
@@ -27,8 +29,16 @@ const ROWS = [
   { name: "f32", weights: "f32" },
   { name: "w8a8", scheme: "w8a8", target: 1 },
   { name: "w8a8, down_proj w8a16", scheme: "w8a8", overrides: { "*.down_proj": "w8a16" } },
+  { name: "w8a8-static", scheme: "w8a8-static", calibration },
+  {
+    name: "w8a8-static, down_proj w8a8",
+    scheme: "w8a8-static",
+    calibration,
+    overrides: { "*.down_proj": "w8a8" },
+  },
   { name: "int8-w8a8, rotated (build)", weights: "int8-w8a8", target: 1 },
   { name: "fp8-dynamic", scheme: "fp8-dynamic", target: 1.5 },
+  { name: "fp8-static", scheme: "fp8-static", calibration },
   { name: "nf4, double-quantized", scheme: "nf4", doubleQuant: true },
   { name: "nf4", scheme: "nf4" },
   { name: `w4a16, group ${group}`, scheme: "w4a16", ...groups },
@@ -56,7 +66,8 @@ const ROWS = [
 ];
 
 mkdirSync(out, { recursive: true });
-const wanted = chosen.only === "" ? ROWS : ROWS.filter(({ name }) => chosen.only.split(",").includes(name));
+const possible = ROWS.filter((row) => row.calibration !== "");
+const wanted = chosen.only === "" ? possible : possible.filter(({ name }) => chosen.only.split(";").includes(name));
 const known = {};
 for (const row of wanted) known[row.name] = await keep(row.name, () => measure(row));
 print();
