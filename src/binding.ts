@@ -205,8 +205,8 @@ export interface WeightFormat {
   inputScale: boolean;
 }
 
-/** What is folded into a weight W [n, k] before it is packed, in this order. */
-export interface PackTransform {
+/** What is folded into a weight W [n, k] as it is read. */
+export interface WeightTransform {
   /** A norm's gain [k] that multiplies W's columns. */
   columnScale?: { file: MappedFile; source: TensorSource };
   /** W R: the layer reads a rotated residual stream. */
@@ -256,7 +256,7 @@ export interface NativeEngineConfig {
   weightsPath: string;
   spec: object;
   tensors: readonly object[];
-  /** The residual stream is kept rotated: the layers' weights were packed with `PackTransform`. */
+  /** The residual stream is kept rotated: the layers' weights were packed with `WeightTransform`. */
   rotated: boolean;
   contextTokens: number;
   kvTokens: number;
@@ -300,9 +300,14 @@ export interface NativeBinding {
   openCommunicator(): Communicator | null;
   weightFormats(): WeightFormat[];
   /** A whole tensor in an engine's layout; "vector" gives plain floats. ERR_WEIGHT_VALUE for NaN and infinity. */
-  packTensor(file: MappedFile, source: TensorSource, format: string, transform?: PackTransform): Promise<Uint8Array>;
+  packTensor(file: MappedFile, source: TensorSource, format: string, transform?: WeightTransform): Promise<Uint8Array>;
   /** Reads a tensor and quantizes it, off the event loop. ERR_QUANT_GROUP_SIZE, ERR_WEIGHT_VALUE, ERR_WEIGHT_FORMAT. */
-  quantizeTensor(file: MappedFile, source: TensorSource, options: QuantizeTensorOptions): Promise<QuantizedTensor>;
+  quantizeTensor(
+    file: MappedFile,
+    source: TensorSource,
+    options: QuantizeTensorOptions,
+    transform?: WeightTransform,
+  ): Promise<QuantizedTensor>;
   /**
    * Codes and scales of a quantized weight in another layout (as in QuantizeTensorOptions, but "dense"), off the event
    * loop. ERR_WEIGHT_FORMAT when the layout or `scaleType` cannot hold them.
@@ -338,7 +343,7 @@ export interface NativeBinding {
   readTensor(
     file: MappedFile,
     source: TensorSource,
-    range: { rowBegin?: number; rowCount?: number; dtype?: "f32" | "f16" | "bf16" },
+    range: { rowBegin?: number; rowCount?: number; dtype?: "f32" | "f16" | "bf16"; transform?: WeightTransform },
     out: Uint8Array,
   ): Promise<void>;
   /**

@@ -51,18 +51,6 @@ int64_t stored_row(int64_t row, int64_t head_rows) {
   return head * head_rows + (inside < half ? 2 * inside : 2 * (inside - half) + 1);
 }
 
-// Rounding to 16 bits must not turn a finite weight into infinity.
-Status check_overflow(const MappedFile& file, const float* wide, const uint16_t* narrow, size_t count, DType to) {
-  const uint16_t infinity = to == DType::kF16 ? 0x7c00u : 0x7f80u;
-  for (size_t i = 0; i < count; ++i)
-    if ((narrow[i] & 0x7fffu) == infinity && std::isfinite(wide[i]))
-      return Status("ERR_WEIGHT_VALUE",
-                    format_text("%s: %g is beyond the range of %s", file.path().c_str(), static_cast<double>(wide[i]),
-                                dtype_info(to)->name),
-                    "Write bf16 or f32 instead.");
-  return Status::ok();
-}
-
 Status shape_error(const MappedFile& file, const std::string& what) {
   return Status("ERR_SHAPE", file.path() + ": " + what);
 }
@@ -116,6 +104,18 @@ Status read_tensor_f32(const MappedFile& file, const TensorSource& source, int64
   return Status::ok();
 }
 
+Status narrow_f32(const MappedFile& file, const float* wide, size_t count, DType to, uint16_t* out) {
+  convert_from_f32(to, wide, out, count);
+  const uint16_t infinity = to == DType::kF16 ? 0x7c00u : 0x7f80u;
+  for (size_t i = 0; i < count; ++i)
+    if ((out[i] & 0x7fffu) == infinity && std::isfinite(wide[i]))
+      return Status("ERR_WEIGHT_VALUE",
+                    format_text("%s: %g is beyond the range of %s", file.path().c_str(), static_cast<double>(wide[i]),
+                                dtype_info(to)->name),
+                    "Write bf16 or f32 instead.");
+  return Status::ok();
+}
+
 Status read_tensor_as(const MappedFile& file, const TensorSource& source, int64_t row_begin, int64_t row_count,
                       DType to, void* out) {
   if (to == DType::kF32) return read_tensor_f32(file, source, row_begin, row_count, static_cast<float*>(out));
@@ -130,8 +130,7 @@ Status read_tensor_as(const MappedFile& file, const TensorSource& source, int64_
     const int64_t rows = std::min(step, row_count - done);
     const size_t count = static_cast<size_t>(rows * source.cols);
     ESP_RETURN_IF_ERROR(read_tensor_f32(file, source, row_begin + done, rows, wide.as<float>()));
-    convert_from_f32(to, wide.as<float>(), target, count);
-    ESP_RETURN_IF_ERROR(check_overflow(file, wide.as<float>(), target, count, to));
+    ESP_RETURN_IF_ERROR(narrow_f32(file, wide.as<float>(), count, to, target));
     target += count;
   }
   return Status::ok();

@@ -36,4 +36,7 @@ Status read_tensor_f32(const MappedFile& file, const TensorSource& source, int64
 Status read_tensor_as(const MappedFile& file, const TensorSource& source, int64_t row_begin, int64_t row_count,
                       DType to, void* out);
 
+// count values -> f16 or bf16. ERR_WEIGHT_VALUE, naming the file, when a finite value overflows to infinity.
+Status narrow_f32(const MappedFile& file, const float* wide, size_t count, DType to, uint16_t* out);
+
 }  // namespace espalier

@@ -3,9 +3,12 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "napi/guard.h"
+#include "napi/offline_pool.h"
 #include "napi/quantized_source.h"
+#include "napi/weight_transform_arguments.h"
 
 namespace espalier {
 namespace {
@@ -59,7 +62,7 @@ class MappedFileClass : public Napi::ObjectWrap<MappedFileClass> {
 class ReadWorker : public Napi::AsyncWorker {
  public:
   ReadWorker(Napi::Env env, std::shared_ptr<const MappedFile> file, const TensorSource& source, int64_t row_begin,
-             int64_t row_count, DType dtype, const Napi::Uint8Array& out)
+             int64_t row_count, DType dtype, WeightTransform transform, const Napi::Uint8Array& out)
       : Napi::AsyncWorker(env, "espalier.readTensor"),
         deferred_(Napi::Promise::Deferred::New(env)),
         file_(std::move(file)),
@@ -67,6 +70,7 @@ class ReadWorker : public Napi::AsyncWorker {
         row_begin_(row_begin),
         row_count_(row_count),
         dtype_(dtype),
+        transform_(std::move(transform)),
         out_(static_cast<char*>(out.ArrayBuffer().Data()) + out.ByteOffset()),
         keep_(Napi::Persistent(out.As<Napi::Object>())) {}
 
@@ -75,7 +79,7 @@ class ReadWorker : public Napi::AsyncWorker {
  protected:
   void Execute() override {
     try {
-      status_ = read_tensor_as(*file_, source_, row_begin_, row_count_, dtype_, out_);
+      status_ = read_transformed_as(*file_, source_, transform_, row_begin_, row_count_, dtype_, &offline_pool(), out_);
     } catch (const std::exception& error) {
       status_ = Status("ERR_OUT_OF_MEMORY", error.what());
     }
@@ -99,6 +103,7 @@ class ReadWorker : public Napi::AsyncWorker {
   TensorSource source_;
   int64_t row_begin_, row_count_;
   DType dtype_;
+  WeightTransform transform_;
   void* out_;
   Napi::ObjectReference keep_;
   Status status_;
@@ -182,7 +187,8 @@ Napi::Value read_tensor_for_js(const Napi::CallbackInfo& info) {
     throw argument_error(env, format_text("out: expected %llu bytes, found %zu",
                                           static_cast<unsigned long long>(expected), out.ByteLength()));
   auto* worker = new ReadWorker(env, std::move(file), source, static_cast<int64_t>(row_begin),
-                                static_cast<int64_t>(row_count), dtype->dtype, out);
+                                static_cast<int64_t>(row_count), dtype->dtype,
+                                weight_transform_of(range.Get("transform")), out);
   const Napi::Promise promise = worker->promise();
   worker->Queue();
   return promise;

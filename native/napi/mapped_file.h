@@ -22,7 +22,7 @@ TensorSource tensor_source_of(const Napi::Object& options);
 // binding.sourceTypes(): [{ name, blockElements, blockBytes, writable }]
 Napi::Value source_types_for_js(const Napi::CallbackInfo& info);
 
-// binding.readTensor(mapped, source, { rowBegin, rowCount, dtype }, out: Uint8Array): Promise<void>
+// binding.readTensor(mapped, source, { rowBegin, rowCount, dtype, transform? }, out: Uint8Array): Promise<void>
 Napi::Value read_tensor_for_js(const Napi::CallbackInfo& info);
 
 }  // namespace espalier

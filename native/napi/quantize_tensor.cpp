@@ -9,11 +9,12 @@
 #include "core/aligned_buffer.h"
 #include "core/cpu_features.h"
 #include "core/dtype.h"
-#include "model/tensor_source.h"
+#include "model/weight_transform.h"
 #include "napi/arguments.h"
 #include "napi/guard.h"
 #include "napi/mapped_file.h"
 #include "napi/offline_pool.h"
+#include "napi/weight_transform_arguments.h"
 #include "napi/written_parts.h"
 
 namespace espalier {
@@ -82,12 +83,14 @@ Job job_of(const Napi::Value& value) {
 
 class QuantizeWorker : public Napi::AsyncWorker {
  public:
-  QuantizeWorker(Napi::Env env, std::shared_ptr<const MappedFile> file, TensorSource source, const Job& job)
+  QuantizeWorker(Napi::Env env, std::shared_ptr<const MappedFile> file, TensorSource source, const Job& job,
+                 WeightTransform transform)
       : Napi::AsyncWorker(env, "espalier.quantizeTensor"),
         deferred_(env),
         file_(std::move(file)),
         source_(std::move(source)),
-        job_(job) {}
+        job_(job),
+        transform_(std::move(transform)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
 
  protected:
@@ -119,6 +122,7 @@ class QuantizeWorker : public Napi::AsyncWorker {
     ESP_RETURN_IF_ERROR(plain.reserve(static_cast<size_t>(rows) * static_cast<size_t>(cols) * sizeof(float)));
     float* w = plain.as<float>();
     ESP_RETURN_IF_ERROR(read_tensor_f32(*file_, source_, 0, rows, w));
+    ESP_RETURN_IF_ERROR(apply_weight_transform(transform_, w, rows, cols, &offline_pool()));
     QuantizedMatrix matrix;
     ESP_RETURN_IF_ERROR(
         quantize_matrix(*job_.format, job_.options, w, rows, cols, current_isa(), &offline_pool(), &matrix));
@@ -143,6 +147,7 @@ class QuantizeWorker : public Napi::AsyncWorker {
   std::shared_ptr<const MappedFile> file_;
   TensorSource source_;
   Job job_;
+  WeightTransform transform_;
   std::vector<WrittenPart> parts_;
   QuantizationError error_;
   Status status_;
@@ -152,7 +157,7 @@ class QuantizeWorker : public Napi::AsyncWorker {
 
 Napi::Value quantize_tensor_for_js(const Napi::CallbackInfo& info) {
   auto* worker = new QuantizeWorker(info.Env(), mapped_file_of(info[0]), tensor_source_of(info[1].As<Napi::Object>()),
-                                    job_of(info[2]));
+                                    job_of(info[2]), weight_transform_of(info[3]));
   const Napi::Promise promise = worker->promise();
   worker->Queue();
   return promise;

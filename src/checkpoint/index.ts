@@ -13,6 +13,7 @@ export { storedDtype } from "./stored-dtype.js";
 export { namingTensor } from "./naming-tensor.js";
 export { inspectModel, type ModelSummary } from "./inspect.js";
 export { fingerprintOf } from "./fingerprint.js";
+export { checkRotatable, rotationTransform } from "./rotation.js";
 export { readTensor, readTensorAs, readableTypes, type RowRange } from "./read.js";
 export type { Activations } from "./quantized/index.js";
 export type {

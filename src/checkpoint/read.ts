@@ -1,7 +1,7 @@
 /**
  * Reads tensors off the event loop, as float32 whatever they are stored in.
  */
-import { binding } from "../binding.js";
+import { binding, type WeightTransform } from "../binding.js";
 import { EspalierError, toEspalierError } from "../errors.js";
 import type { CheckpointTensor } from "./types.js";
 
@@ -31,11 +31,11 @@ export async function readTensor(tensor: CheckpointTensor, range: RowRange = {})
   return out;
 }
 
-/** Bytes of rows of a tensor, rounded to `dtype`. ERR_WEIGHT_VALUE when a finite value overflows. */
+/** Bytes of rows of a tensor, transformed, rounded to `dtype`. ERR_WEIGHT_VALUE when a finite value overflows. */
 export async function readTensorAs(
   tensor: CheckpointTensor,
   dtype: "f32" | "f16" | "bf16",
-  range: RowRange = {},
+  range: RowRange & { transform?: WeightTransform } = {},
 ): Promise<Uint8Array> {
   const rowCount = range.rowCount ?? tensor.rows;
   checkReadable(tensor);
@@ -57,7 +57,7 @@ export function checkReadable(tensor: CheckpointTensor): void {
 
 async function readInto(
   tensor: CheckpointTensor,
-  range: RowRange & { dtype: "f32" | "f16" | "bf16" },
+  range: RowRange & { dtype: "f32" | "f16" | "bf16"; transform?: WeightTransform },
   out: Float32Array | Uint8Array,
 ): Promise<void> {
   try {

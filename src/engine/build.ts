@@ -5,8 +5,8 @@ import { createHash } from "node:crypto";
 import { open, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { endianness } from "node:os";
-import { binding, type PackTransform } from "../binding.js";
-import { namingTensor, openWhole, type Checkpoint, type CheckpointTensor } from "../checkpoint/index.js";
+import { binding, type WeightTransform } from "../binding.js";
+import { namingTensor, openWhole, rotationTransform, type Checkpoint, type CheckpointTensor } from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { throwIfAborted } from "../abort.js";
 import { writeDirectoryAtomically } from "../files/atomic-directory.js";
@@ -17,7 +17,6 @@ import { writeTokenizerFiles } from "../tokenizer/index.js";
 import { version } from "../version.js";
 import { kvCacheOfModel } from "./model-kv-cache.js";
 import { formatOfQuantized } from "./quantized-format.js";
-import { rotationTransform } from "./rotation.js";
 import { ENGINE_VERSION, tensorName, type EngineManifest, type EngineTensor } from "./engine-directory.js";
 
 export interface BuildOptions {
@@ -29,7 +28,7 @@ export interface BuildOptions {
   weights?: string;
   /** Other formats for tensors whose name matches: pattern (`*` any run of characters) to format; the last match wins. */
   overrides?: Record<string, string>;
-  /** Keep the residual stream rotated (see rotation.ts). Default: only for "int8-w8a8", whose activations it serves. */
+  /** Keep the residual stream rotated (src/checkpoint/rotation.ts). Default: only for "int8-w8a8", whose activations it serves. */
   rotation?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: BuildProgress) => void;
@@ -105,7 +104,7 @@ function checkFormats(formats: string[]): void {
 interface PlannedTensor {
   tensor: ExpectedTensor;
   format: string;
-  transform: PackTransform | undefined;
+  transform: WeightTransform | undefined;
   /** Its codes find no place; known for sure once it was packed. */
   dequantized?: boolean;
 }
@@ -131,7 +130,7 @@ function planTensors(
     return {
       tensor,
       format: formatOf(tensor, usualFormat(tensor, weights ?? floats), overrides),
-      transform: rotated ? rotationTransform(checkpoint, expected, tensor) : undefined,
+      transform: rotated ? rotationTransform(checkpoint, expected, tensor, "layers") : undefined,
     };
   });
 }

@@ -52,7 +52,7 @@ const engineSchema = z.object({
       interleaved: z.literal(false),
     }),
   }),
-  /** The residual stream is kept rotated (src/engine/rotation.ts). */
+  /** The residual stream is kept rotated (src/checkpoint/rotation.ts). */
   rotated: z.boolean(),
   kvCache: kvCacheSchema.optional(),
   /** Weight format ids used, with the layout version each was packed with. */

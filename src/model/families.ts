@@ -73,6 +73,13 @@ export function headsMustDivideHidden(spec: ModelSpec): boolean {
   return HEADS_DIVIDE_HIDDEN.has(spec.family);
 }
 
+/** Families whose blocks read the residual stream through an RMSNorm with a plain gain, and have no norms elsewhere. */
+const PLAIN_PRE_NORM: ReadonlySet<string> = new Set(["llama", "mistral"]);
+
+export function isPlainPreNorm(family: string): boolean {
+  return PLAIN_PRE_NORM.has(family);
+}
+
 /** Names of tensors that a file of this model may carry and nobody needs, in every spelling. */
 export function ignorableNames(spec: ModelSpec): Set<string> {
   const family = familyOf(spec.family);

@@ -44,6 +44,8 @@ export const quantizeSchema = z.strictObject({
   calibrationSamples: z.number().int().min(1).optional(),
   /** Tokens of a part. Default 512, or the model's positions where these are fewer. */
   calibrationLength: z.number().int().min(2).optional(),
+  /** Fold a rotation of the residual stream into the weights: outlier channels are spread, inputs lose less to int8. */
+  rotate: z.boolean().default(false),
   /** Write rounded weights as floats: accuracy can be measured where no kernel or file format exists. */
   simulate: z.boolean().default(false),
   /** What weights that stay, and scales, are written in. Default: as the source, f32 for a quantized one. */
@@ -126,6 +128,12 @@ function checkScheme(scheme: Scheme | null, options: ResolvedQuantizeOptions): v
 function checkCalibration(all: readonly Scheme[], options: ResolvedQuantizeOptions): void {
   const fixed = all.find(isStatic);
   if (fixed !== undefined && !options.simulate) {
+    if (options.rotate)
+      throw new EspalierError(
+        "ERR_ARGUMENT",
+        `quantize: rotate: expected none with ${fixed.id}: inputs are measured on the model as it is, not rotated`,
+        { hint: "Rotate it first (--rotate --simulate --scheme w8a16 --exclude all but a weight), or take w8a8." },
+      );
     if (options.calibration !== undefined) return;
     const twin = fixed.activations?.type === "float" ? "fp8-dynamic" : "w8a8";
     throw new EspalierError(

@@ -3,8 +3,15 @@
  * What becomes of each weight, and what it takes: decided before anything is written.
  */
 import { totalmem } from "node:os";
-import type { QuantizeTensorOptions } from "../binding.js";
-import { storedDtype, type Checkpoint, type WeightDtype } from "../checkpoint/index.js";
+import { binding, type QuantizeTensorOptions, type WeightTransform } from "../binding.js";
+import {
+  checkRotatable,
+  rotationTransform,
+  storedDtype,
+  type Checkpoint,
+  type CheckpointTensor,
+  type WeightDtype,
+} from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { expectedTensors, type ExpectedTensor } from "../model/families.js";
 import { matchesPattern } from "../model/name-pattern.js";
@@ -15,6 +22,10 @@ export interface PlannedWeight {
   tensor: ExpectedTensor;
   /** "model.layers.0.self_attn.q_proj" */
   module: string;
+  /** What it is made of; a rotated model's head may be made of the embedding. */
+  source: CheckpointTensor;
+  /** Of rotated models. */
+  transform: WeightTransform | undefined;
   /** null: written as it is. */
   quantized: QuantizedPlan | null;
 }
@@ -34,6 +45,8 @@ export interface QuantizePlan {
   weights: PlannedWeight[];
   /** Of the largest weight: floats, codes, and the bytes to be written. */
   peakBytes: number;
+  /** Of a head that was the embedding and, rotated, no longer is; else 0. */
+  untiedHeadBytes: number;
   parameters: number;
   quantizedParameters: number;
 }
@@ -43,14 +56,18 @@ const USUAL_PERCENTILE = 0.9999;
 /** ERR_ARGUMENT for a pattern that matches nothing, ERR_QUANT_GROUP_SIZE, ERR_WEIGHT_FORMAT for quantized sources. */
 export function planQuantization(checkpoint: Checkpoint, options: ResolvedQuantizeOptions): QuantizePlan {
   refuseQuantized(checkpoint);
+  if (options.rotate) checkRotatable(checkpoint.spec, checkpoint.path, "rotate");
   const dtype = options.dtype ?? storedDtype(checkpoint);
-  const expected = expectedTensors(checkpoint.spec);
+  // The final norm's gain goes into the head: the embedding can no longer stand for it.
+  const expected = expectedTensors(options.rotate ? { ...checkpoint.spec, tieWordEmbeddings: false } : checkpoint.spec);
   checkPatterns(expected, options);
   const weights = expected.map((tensor) => {
     const scheme = schemeOfTensor(tensor, options);
     return {
       tensor,
       module: moduleOf(tensor),
+      source: sourceOf(checkpoint, tensor),
+      transform: options.rotate ? rotationTransform(checkpoint, expected, tensor, "all") : undefined,
       quantized: scheme === null ? null : plan(tensor, scheme, dtype, options),
     };
   });
@@ -58,10 +75,36 @@ export function planQuantization(checkpoint: Checkpoint, options: ResolvedQuanti
   const chosen = weights.filter(({ quantized }) => quantized !== null).map(({ tensor }) => sizeOf(tensor));
   if (chosen.length === 0 && options.kvCache === undefined)
     throw quantizeError("no weight is left to quantize: exclude leaves out all");
-  const peakBytes = Math.max(...chosen, 0) * 7 + 64e6;
+  // Rows are rotated all at once, floats otherwise pass in pieces.
+  const whole = weights.filter(({ quantized, transform }) => quantized === null && transform?.rotateRows === true);
+  const peakBytes = Math.max(7 * Math.max(...chosen, 0), 8 * Math.max(...whole.map(({ tensor }) => sizeOf(tensor)), 0)) + 64e6;
   checkMemory(peakBytes);
+  const head = checkpoint.spec.tieWordEmbeddings ? weights.find(({ tensor }) => tensor.role === "lm_head") : undefined;
   const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
-  return { dtype, weights, peakBytes, parameters: sum(sizes), quantizedParameters: sum(chosen) };
+  return {
+    dtype,
+    weights,
+    peakBytes,
+    untiedHeadBytes: head === undefined ? 0 : bytesOf(head, dtype),
+    parameters: sum(sizes),
+    quantizedParameters: sum(chosen),
+  };
+}
+
+function sourceOf({ tensors, spec, path }: Checkpoint, { name, role }: ExpectedTensor): CheckpointTensor {
+  const embedding = role === "lm_head" && spec.tieWordEmbeddings;
+  const wanted = embedding ? expectedTensors(spec).find((tensor) => tensor.role === "embed_tokens")?.name : name;
+  const source = tensors.get(wanted ?? name);
+  if (source === undefined) throw new EspalierError("ERR_INTERNAL", `${path}: ${name} was checked but is missing`);
+  return source;
+}
+
+/** Without scales. */
+function bytesOf({ tensor, quantized }: PlannedWeight, dtype: WeightDtype): number {
+  const floatBits = dtype === "f32" ? 32 : 16;
+  const codes = quantized === null || quantized.native.layout === "dense" ? undefined : quantized.scheme.format;
+  const bits = binding.numberFormats().find(({ id }) => id === codes)?.bits ?? floatBits;
+  return (sizeOf(tensor) * bits) / 8;
 }
 
 function refuseQuantized({ path, tensors, config }: Checkpoint): void {

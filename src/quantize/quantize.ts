@@ -14,7 +14,6 @@ import {
   readTensorAs,
   writeModelFiles,
   type Checkpoint,
-  type CheckpointTensor,
   type WeightDtype,
 } from "../checkpoint/index.js";
 import { EspalierError, toEspalierError } from "../errors.js";
@@ -46,7 +45,7 @@ export interface QuantizeProgress {
 export interface QuantizeHooks extends MeasureHooks, CalibrationHooks {
   onProgress?: (progress: QuantizeProgress) => void;
   /** What it will take, before anything is done. */
-  onPlan?: (plan: { peakBytes: number; quantizedParameters: number; parameters: number }) => void;
+  onPlan?: (plan: Pick<QuantizePlan, "peakBytes" | "untiedHeadBytes" | "quantizedParameters" | "parameters">) => void;
 }
 
 /** What rounding did to a weight. */
@@ -72,6 +71,8 @@ export interface QuantizeResult {
   quantizedParameters: number;
   /** Estimate of the most memory that was needed at once. */
   peakBytes: number;
+  /** What rotating adds where the head was the embedding; else 0. */
+  untiedHeadBytes: number;
   /** Of all weights, as written. */
   weightBytes: number;
   /** Of the same weights in the source. */
@@ -106,6 +107,7 @@ export async function quantize(given: QuantizeOptions, hooks: QuantizeHooks = {}
     parameters: plan.parameters,
     quantizedParameters: plan.quantizedParameters,
     peakBytes: plan.peakBytes,
+    untiedHeadBytes: plan.untiedHeadBytes,
     weightBytes: 0,
     sourceBytes: [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0),
     files: [],
@@ -189,7 +191,7 @@ async function writeWeights(
       if (signal?.aborted === true) await writer.save();
       throwIfAborted(signal);
       onProgress?.({ tensor: weight.tensor.name, done: index, total: plan.weights.length });
-      await writeWeight(writer, checkpoint, weight, plan.dtype);
+      await writeWeight(writer, weight, plan.dtype);
     }
     onProgress?.({ tensor: "", done: plan.weights.length, total: plan.weights.length });
     const weightBytes = writer.bytes;
@@ -210,14 +212,14 @@ async function writeWeights(
 async function signatureOf(
   checkpoint: Checkpoint,
   plan: QuantizePlan,
-  { maxShardBytes, simulate }: ResolvedQuantizeOptions,
+  { maxShardBytes, simulate, rotate }: ResolvedQuantizeOptions,
 ): Promise<string> {
   const weights = plan.weights.map(({ tensor, quantized }) => [
     tensor.name,
     tensor.shape,
     quantized === null ? null : [quantized.native, quantized.inputScale ?? null],
   ]);
-  return JSON.stringify([version, await fingerprintOf(checkpoint), plan.dtype, maxShardBytes, simulate, weights]);
+  return JSON.stringify([version, await fingerprintOf(checkpoint), plan.dtype, maxShardBytes, simulate, rotate, weights]);
 }
 
 /** Names a weight may be written under. */
@@ -229,13 +231,10 @@ function namesOf({ tensor, module, quantized }: PlannedWeight): string[] {
 
 async function writeWeight(
   writer: ShardWriter<QuantizedWeightReport | null>,
-  checkpoint: Checkpoint,
   weight: PlannedWeight,
   dtype: WeightDtype,
 ): Promise<void> {
   const { tensor, quantized } = weight;
-  const source = checkpoint.tensors.get(tensor.name);
-  if (source === undefined) throw new EspalierError("ERR_INTERNAL", `${tensor.name} vanished`);
   if (quantized === null) {
     const bytes = tensor.shape.reduce((product, size) => product * size, dtype === "f32" ? 4 : 2);
     const part: ShardPart = {
@@ -243,26 +242,30 @@ async function writeWeight(
       type: dtype.toUpperCase(),
       shape: tensor.shape,
       bytes,
-      pieces: piecesOf(source, dtype),
+      pieces: piecesOf(weight, dtype),
     };
     return writer.append(tensor.name, [part], null);
   }
-  const { parts, report } = await quantizeWeight(source, weight, quantized);
+  const { parts, report } = await quantizeWeight(weight, quantized);
   return writer.append(tensor.name, parts, report);
 }
 
-async function* piecesOf(tensor: CheckpointTensor, dtype: WeightDtype): AsyncGenerator<Uint8Array> {
-  const step = Math.max(1, Math.floor(PIECE_BYTES / 4 / Math.max(1, tensor.cols)));
-  for (let rowBegin = 0; rowBegin < tensor.rows; rowBegin += step)
-    yield await readTensorAs(tensor, dtype, { rowBegin, rowCount: Math.min(step, tensor.rows - rowBegin) });
+async function* piecesOf({ source, transform }: PlannedWeight, dtype: WeightDtype): AsyncGenerator<Uint8Array> {
+  const { rows, cols } = source;
+  const atOnce = transform?.rotateRows === true ? rows : Math.floor(PIECE_BYTES / 4 / Math.max(1, cols));
+  const step = Math.max(1, atOnce);
+  const transformed = transform === undefined ? {} : { transform };
+  for (let rowBegin = 0; rowBegin < rows; rowBegin += step) {
+    const range = { rowBegin, rowCount: Math.min(step, rows - rowBegin), ...transformed };
+    yield await namingTensor(source, () => readTensorAs(source, dtype, range));
+  }
 }
 
 async function quantizeWeight(
-  source: CheckpointTensor,
-  { tensor, module }: PlannedWeight,
+  { tensor, module, source, transform }: PlannedWeight,
   { scheme, grid, native, inputScale }: QuantizedPlan,
 ): Promise<{ parts: ShardPart[]; report: QuantizedWeightReport }> {
-  const made = await namingTensor(source, () => binding.quantizeTensor(source.mapped, source, native));
+  const made = await namingTensor(source, () => binding.quantizeTensor(source.mapped, source, native, transform));
   const parts: ShardPart[] = made.parts.map(({ suffix, type, shape, data }) => ({
     name: `${module}.${suffix}`,
     type,
@@ -342,7 +345,10 @@ async function writeSmallFiles(
   const quantized = { parameters: quantizedParameters, weightBytes };
   await writeModelFiles(checkpoint, directory, plan.dtype, {
     files: { [LINEAGE]: { ...lineage, quantized }, [FIGURES]: { weights } },
-    ...(quantization === null ? {} : { config: { quantization_config: quantization } }),
+    config: {
+      ...(quantization === null ? {} : { quantization_config: quantization }),
+      ...(options.rotate ? { tie_word_embeddings: false } : {}),
+    },
   });
 }
 

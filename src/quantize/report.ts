@@ -139,9 +139,9 @@ async function measureIn(
   }
 }
 
-function labelOf({ scheme, kvCache }: ResolvedQuantizeOptions, dtype: WeightDtype, hasCodes: boolean): string {
+function labelOf({ scheme, kvCache, rotate }: ResolvedQuantizeOptions, dtype: WeightDtype, hasCodes: boolean): string {
   const weights = scheme !== "none" ? scheme : hasCodes ? "mixed" : dtype;
-  return kvCache === undefined ? weights : `${weights}, ${kvCache} cache`;
+  return [weights, ...(rotate ? ["rotated"] : []), ...(kvCache === undefined ? [] : [`${kvCache} cache`])].join(", ");
 }
 
 async function build(

@@ -8,6 +8,7 @@ import {
   type MeasureProgress,
   type QuantizationMeasurement,
   type QuantizedWeightReport,
+  type QuantizeHooks,
   type QuantizeOptions,
   type QuantizeResult,
 } from "../../quantize/index.js";
@@ -40,6 +41,7 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
   ["--calibration <file>", "w8a8-static, fp8-static: UTF-8 text on which inputs are measured"],
   ["--calibration-samples <n>", "parts of that text, spread evenly (default: 128)", positiveNumber],
   ["--calibration-length <n>", "tokens of a part (default: 512, or the model's positions)", positiveNumber],
+  ["--rotate", "rotate the residual stream, folded into the weights: spreads outlier channels, which int8 inputs lose to"],
   ["--simulate", "write rounded weights as floats, to measure what a scheme costs"],
   ["--dtype <dtype>", "of weights that stay, and of scales: f32, f16, bf16 (default: as the source)"],
   ["--max-shard-size <size>", "largest weight file, as in 5GB (default: 5GB)", byteSize],
@@ -82,16 +84,18 @@ export function register(program: Command): void {
 }
 
 export function showQuantizing(context: CommandContext): {
-  onPlan: (plan: { peakBytes: number; quantizedParameters: number; parameters: number }) => void;
+  onPlan: NonNullable<QuantizeHooks["onPlan"]>;
   onProgress: (progress: { tensor: string; done: number; total: number }) => void;
   onCalibration: (progress: CalibrationProgress) => void;
   onMeasure: (progress: MeasureProgress) => void;
 } {
   return {
-    onPlan: ({ peakBytes, quantizedParameters, parameters }) =>
+    onPlan: ({ peakBytes, untiedHeadBytes, quantizedParameters, parameters }) => {
       context.progress.say(
         `${quantizedParameters} of ${parameters} parameters, about ${formatBytes(peakBytes)} of memory at most`,
-      ),
+      );
+      if (untiedHeadBytes > 0) context.progress.say(untiedLine(untiedHeadBytes));
+    },
     onProgress: ({ done, total, tensor }) => context.progress.update("quantizing", done, total, tensor),
     onCalibration: (event) => {
       if (event.kind === "plan")
@@ -114,7 +118,12 @@ function describe(result: QuantizeResult): string {
     weightBytes > sourceBytes
       ? ["the source's own weights are smaller: it is quantized already, or --dtype is wider than it stores"]
       : [];
-  return [`${head}: ${out}`, sizes, ...larger, ...errorTable(weights), ...measuredLines(result.measured)].join("\n");
+  const untied = result.untiedHeadBytes > 0 ? [untiedLine(result.untiedHeadBytes)] : [];
+  return [`${head}: ${out}`, sizes, ...untied, ...larger, ...errorTable(weights), ...measuredLines(result.measured)].join("\n");
+}
+
+function untiedLine(bytes: number): string {
+  return `rotated: the head can no longer be the embedding, which takes ${formatBytes(bytes)}`;
 }
 
 function measuredLines(measured: QuantizationMeasurement | null): string[] {
