@@ -6,7 +6,13 @@ import { open, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { endianness } from "node:os";
 import { binding, type WeightTransform } from "../binding.js";
-import { namingTensor, openWhole, rotationTransform, type Checkpoint, type CheckpointTensor } from "../checkpoint/index.js";
+import {
+  namingTensor,
+  openWhole,
+  rotationTransform,
+  type Checkpoint,
+  type CheckpointTensor,
+} from "../checkpoint/index.js";
 import { EspalierError } from "../errors.js";
 import { throwIfAborted } from "../abort.js";
 import { writeDirectoryAtomically } from "../files/atomic-directory.js";

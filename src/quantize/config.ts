@@ -128,12 +128,6 @@ function checkScheme(scheme: Scheme | null, options: ResolvedQuantizeOptions): v
 function checkCalibration(all: readonly Scheme[], options: ResolvedQuantizeOptions): void {
   const fixed = all.find(isStatic);
   if (fixed !== undefined && !options.simulate) {
-    if (options.rotate)
-      throw new EspalierError(
-        "ERR_ARGUMENT",
-        `quantize: rotate: expected none with ${fixed.id}: inputs are measured on the model as it is, not rotated`,
-        { hint: "Rotate it first (--rotate --simulate --scheme w8a16 --exclude all but a weight), or take w8a8." },
-      );
     if (options.calibration !== undefined) return;
     const twin = fixed.activations?.type === "float" ? "fp8-dynamic" : "w8a8";
     throw new EspalierError(

@@ -58,37 +58,49 @@ export function planQuantization(checkpoint: Checkpoint, options: ResolvedQuanti
   refuseQuantized(checkpoint);
   if (options.rotate) checkRotatable(checkpoint.spec, checkpoint.path, "rotate");
   const dtype = options.dtype ?? storedDtype(checkpoint);
-  // The final norm's gain goes into the head: the embedding can no longer stand for it.
-  const expected = expectedTensors(options.rotate ? { ...checkpoint.spec, tieWordEmbeddings: false } : checkpoint.spec);
-  checkPatterns(expected, options);
-  const weights = expected.map((tensor) => {
-    const scheme = schemeOfTensor(tensor, options);
-    return {
-      tensor,
-      module: moduleOf(tensor),
-      source: sourceOf(checkpoint, tensor),
-      transform: options.rotate ? rotationTransform(checkpoint, expected, tensor, "all") : undefined,
-      quantized: scheme === null ? null : plan(tensor, scheme, dtype, options),
-    };
-  });
-  const sizes = weights.map(({ tensor }) => sizeOf(tensor));
-  const chosen = weights.filter(({ quantized }) => quantized !== null).map(({ tensor }) => sizeOf(tensor));
+  const weights = planWeights(checkpoint, dtype, options);
+  const chosen = weights.filter(({ quantized }) => quantized !== null);
   if (chosen.length === 0 && options.kvCache === undefined)
     throw quantizeError("no weight is left to quantize: exclude leaves out all");
-  // Rows are rotated all at once, floats otherwise pass in pieces.
-  const whole = weights.filter(({ quantized, transform }) => quantized === null && transform?.rotateRows === true);
-  const peakBytes = Math.max(7 * Math.max(...chosen, 0), 8 * Math.max(...whole.map(({ tensor }) => sizeOf(tensor)), 0)) + 64e6;
+  const peakBytes = peakBytesOf(weights);
   checkMemory(peakBytes);
   const head = checkpoint.spec.tieWordEmbeddings ? weights.find(({ tensor }) => tensor.role === "lm_head") : undefined;
-  const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
+  const sum = (list: readonly PlannedWeight[]): number => list.reduce((total, { tensor }) => total + sizeOf(tensor), 0);
   return {
     dtype,
     weights,
     peakBytes,
     untiedHeadBytes: head === undefined ? 0 : bytesOf(head, dtype),
-    parameters: sum(sizes),
+    parameters: sum(weights),
     quantizedParameters: sum(chosen),
   };
+}
+
+function planWeights(checkpoint: Checkpoint, dtype: WeightDtype, options: ResolvedQuantizeOptions): PlannedWeight[] {
+  // Rotated, the final norm's gain goes into the head: the embedding can no longer stand for it.
+  const expected = expectedTensors(options.rotate ? { ...checkpoint.spec, tieWordEmbeddings: false } : checkpoint.spec);
+  checkPatterns(expected, options);
+  return expected.map((tensor) => {
+    const scheme = schemeOfTensor(tensor, options);
+    const transform = options.rotate ? rotationTransform(checkpoint, expected, tensor, "all") : undefined;
+    if (scheme !== null) checkStatic(tensor, scheme, !options.simulate && transform?.rotateColumns === true);
+    return {
+      tensor,
+      module: moduleOf(tensor),
+      source: sourceOf(checkpoint, tensor),
+      transform,
+      quantized: scheme === null ? null : plan(tensor, scheme, dtype, options),
+    };
+  });
+}
+
+/** Floats pass in pieces, but where rows are rotated all at once. */
+function peakBytesOf(weights: readonly PlannedWeight[]): number {
+  const bytes = weights.map(({ tensor, transform, quantized }) => {
+    if (quantized !== null) return 7 * sizeOf(tensor);
+    return transform?.rotateRows === true ? 8 * sizeOf(tensor) : 0;
+  });
+  return Math.max(...bytes, 0) + 64e6;
 }
 
 function sourceOf({ tensors, spec, path }: Checkpoint, { name, role }: ExpectedTensor): CheckpointTensor {
@@ -181,12 +193,6 @@ function plan(
   const perTensor = options.perTensor && scheme.allows.includes("grid");
   const grid = perTensor ? "tensor" : groupSize === null ? scheme.grid : "group";
   const asymmetric = scheme.allows.includes("asymmetric") && (options.asymmetric || options.method === "hqq");
-  if (isStatic(scheme) && tapOf(tensor.role) === undefined)
-    throw new EspalierError(
-      "ERR_ARGUMENT",
-      `quantize: ${moduleOf(tensor)}: ${scheme.id} measures the inputs of the layers' linear weights only, not this one's`,
-      { hint: `Give it another scheme: --override '${moduleOf(tensor)}=w8a16'.` },
-    );
   const across = scheme.stored?.method === "bitsandbytes";
   if (across && groupSize !== null && (groupSize < 32 || !Number.isInteger(Math.log2(groupSize))))
     throw new EspalierError(
@@ -219,6 +225,24 @@ function plan(
       nested: options.doubleQuant && scheme.allows.includes("doubleQuant"),
     },
   };
+}
+
+/** Inputs are measured on the source: none that nobody measures, and none that are then rotated. */
+function checkStatic(tensor: ExpectedTensor, scheme: Scheme, rotatedInput: boolean): void {
+  if (!isStatic(scheme)) return;
+  const dynamic = scheme.activations?.type === "float" ? "fp8-dynamic" : "w8a8";
+  if (tapOf(tensor.role) === undefined)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `quantize: ${moduleOf(tensor)}: ${scheme.id} measures the inputs of the layers' linear weights only, not this one's`,
+      { hint: `Give it another scheme: --override '${moduleOf(tensor)}=w8a16'.` },
+    );
+  if (rotatedInput)
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `quantize: rotate: ${moduleOf(tensor)}: ${scheme.id} measures inputs of the model as it is, and these are rotated`,
+      { hint: `Take --scheme ${dynamic}, and ${scheme.id} for *.o_proj and *.down_proj alone, by --override.` },
+    );
 }
 
 function hintFor(cols: number, takesGroups: boolean): string {

@@ -219,7 +219,15 @@ async function signatureOf(
     tensor.shape,
     quantized === null ? null : [quantized.native, quantized.inputScale ?? null],
   ]);
-  return JSON.stringify([version, await fingerprintOf(checkpoint), plan.dtype, maxShardBytes, simulate, rotate, weights]);
+  return JSON.stringify([
+    version,
+    await fingerprintOf(checkpoint),
+    plan.dtype,
+    maxShardBytes,
+    simulate,
+    rotate,
+    weights,
+  ]);
 }
 
 /** Names a weight may be written under. */

@@ -41,7 +41,10 @@ const flags: readonly (readonly [flag: string, help: string, parse?: (text: stri
   ["--calibration <file>", "w8a8-static, fp8-static: UTF-8 text on which inputs are measured"],
   ["--calibration-samples <n>", "parts of that text, spread evenly (default: 128)", positiveNumber],
   ["--calibration-length <n>", "tokens of a part (default: 512, or the model's positions)", positiveNumber],
-  ["--rotate", "rotate the residual stream, folded into the weights: spreads outlier channels, which int8 inputs lose to"],
+  [
+    "--rotate",
+    "rotate the residual stream, folded into the weights: spreads outlier channels, which int8 inputs lose to",
+  ],
   ["--simulate", "write rounded weights as floats, to measure what a scheme costs"],
   ["--dtype <dtype>", "of weights that stay, and of scales: f32, f16, bf16 (default: as the source)"],
   ["--max-shard-size <size>", "largest weight file, as in 5GB (default: 5GB)", byteSize],
@@ -119,7 +122,14 @@ function describe(result: QuantizeResult): string {
       ? ["the source's own weights are smaller: it is quantized already, or --dtype is wider than it stores"]
       : [];
   const untied = result.untiedHeadBytes > 0 ? [untiedLine(result.untiedHeadBytes)] : [];
-  return [`${head}: ${out}`, sizes, ...untied, ...larger, ...errorTable(weights), ...measuredLines(result.measured)].join("\n");
+  return [
+    `${head}: ${out}`,
+    sizes,
+    ...untied,
+    ...larger,
+    ...errorTable(weights),
+    ...measuredLines(result.measured),
+  ].join("\n");
 }
 
 function untiedLine(bytes: number): string {
