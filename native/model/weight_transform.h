@@ -1,5 +1,5 @@
-// What is folded into a weight as it is read: a norm's gain and rotations of the residual stream (QuaRot, arXiv 2404.00456).
-// SPDX-License-Identifier: Apache-2.0
+// What is folded into a weight as it is read: a norm's gain and rotations of the residual stream (QuaRot, arXiv
+// 2404.00456). SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -25,8 +25,8 @@ struct WeightTransform {
 // ERR_WEIGHT_VALUE, naming the element, when one of w [rows, cols] is NaN or infinite.
 Status check_finite(const float* w, int64_t rows, int64_t cols, ThreadPool* pool);
 
-// In place on w [rows, cols]: the whole weight, or without rotate_rows some of its rows. The same bits for any number of
-// threads. ERR_WEIGHT_VALUE when w is not finite before or after, ERR_SHAPE when the gain does not fit.
+// In place on w [rows, cols]: the whole weight, or without rotate_rows some of its rows. The same bits for any number
+// of threads. ERR_WEIGHT_VALUE when w is not finite before or after, ERR_SHAPE when the gain does not fit.
 Status apply_weight_transform(const WeightTransform& transform, float* w, int64_t rows, int64_t cols, ThreadPool* pool);
 
 // read_tensor_as of what the transform makes of the rows; all of them with rotate_rows.

@@ -186,9 +186,9 @@ Napi::Value read_tensor_for_js(const Napi::CallbackInfo& info) {
       expected != out.ByteLength())
     throw argument_error(env, format_text("out: expected %llu bytes, found %zu",
                                           static_cast<unsigned long long>(expected), out.ByteLength()));
-  auto* worker = new ReadWorker(env, std::move(file), source, static_cast<int64_t>(row_begin),
-                                static_cast<int64_t>(row_count), dtype->dtype,
-                                weight_transform_of(range.Get("transform")), out);
+  auto* worker =
+      new ReadWorker(env, std::move(file), source, static_cast<int64_t>(row_begin), static_cast<int64_t>(row_count),
+                     dtype->dtype, weight_transform_of(range.Get("transform")), out);
   const Napi::Promise promise = worker->promise();
   worker->Queue();
   return promise;
