@@ -1,4 +1,4 @@
-// What is folded into a weight as it is read: a norm's gain, rotations of the residual stream (QuaRot, arXiv 2404.00456).
+// What is folded into a weight as it is read: norm gains, rotations of the residual stream (QuaRot, arXiv 2404.00456).
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
