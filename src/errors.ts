@@ -12,7 +12,7 @@ export interface ErrorEntry {
 export const errorTable = {
   ERR_ABORTED: {
     meaning: "The work was stopped through its AbortSignal.",
-    hint: "Nothing was left behind; start it again when you like.",
+    hint: "Start it again when you like: work that can go on kept what it had done, all other left nothing behind.",
   },
   ERR_ARGUMENT: {
     meaning: "An argument or option has a value that cannot be used.",

@@ -90,6 +90,8 @@ export async function engineDirectory(
       `${path}: expected an engine directory, a model directory or a GGUF file, found nothing`,
     );
   const format = options.weights ?? "f32";
+  // Quantized models keep their codes whatever the format of floats.
+  const what = options.weights === undefined ? "building engine" : `building ${format} engine`;
   const directory = join(cachedEnginesDirectory(), `${await fingerprint(path)}-${format}`);
   const limit = engineCacheLimit();
   if (await isUsable(directory)) {
@@ -100,7 +102,7 @@ export async function engineDirectory(
     await buildEngine(path, directory, {
       weights: format,
       signal: context.signal,
-      onProgress: ({ done, total }) => context.progress.update(`building ${format} engine`, done, total),
+      onProgress: ({ done, total }) => context.progress.update(what, done, total),
     });
   } catch (error) {
     // Another process may have built the same engine meanwhile.

@@ -137,6 +137,10 @@ export function toWriteError(error: unknown, target: string): unknown {
   if (code === "ENOSPC" || code === "EDQUOT")
     return new EspalierError("ERR_DISK_FULL", `${target}: ${error.message}`, { cause: error });
   if (code === "ENOTEMPTY" || code === "EEXIST") return existsError(target);
+  if (target.includes("\0"))
+    return new EspalierError("ERR_ARGUMENT", `${JSON.stringify(target)}: expected a path without null bytes`, {
+      cause: error,
+    });
   if ((error as NodeJS.ErrnoException).syscall !== undefined)
     return new EspalierError("ERR_FILE_WRITE", `${target}: ${error.message}`, { cause: error });
   return error;

@@ -53,6 +53,17 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 /** A value for a message: JSON, cut short. */
 export function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = typeof value === "bigint" ? String(value) : JSON.stringify(value);
+  const text = jsonOf(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** What JSON has no words for (NaN, a function, a bigint, a circle of objects) as it names itself. */
+function jsonOf(value: unknown): string {
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
+  if (typeof value === "function") return "a function";
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return typeof value === "bigint" ? String(value) : Object.prototype.toString.call(value);
+  }
 }

@@ -77,7 +77,8 @@ export async function takeCalibrationSamples(
   const wanted = calibrationLength ?? Math.min(LENGTH, positions);
   const text = await readText(calibration);
   const ids = await encode(checkpoint, text.slice(0, calibrationSamples * wanted * CHARACTERS_PER_TOKEN));
-  if (ids.length < 2) throw quantizeError(`calibration: expected text of 2 tokens or more in ${calibration}`);
+  if (ids.length < 2)
+    throw quantizeError(`calibration: expected text of 2 tokens or more in ${calibration}, found ${ids.length}`);
   const length = Math.min(wanted, ids.length);
   const windows = Math.floor(ids.length / length);
   const samples = Math.min(calibrationSamples, windows);

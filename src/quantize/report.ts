@@ -48,13 +48,23 @@ const WINDOW = 512;
 const MAX_TOKENS = 16384;
 const SPEED = { isl: [128], osl: [32], batch: [1], repeats: 3, maxAttempts: 1 };
 
-/** Before hours of work: what the report will read must be there. */
-export async function checkReport(
-  { tokenizerFiles, path }: Checkpoint,
-  options: ResolvedQuantizeOptions,
-): Promise<void> {
-  const { perplexity } = options;
-  if (perplexity === undefined) return;
+/** Before hours of work: what the report will read must be there, and the place it will be written to. */
+export async function checkReport(checkpoint: Checkpoint, options: ResolvedQuantizeOptions): Promise<void> {
+  const { perplexity, report, out } = options;
+  if (report !== undefined && (out === undefined || dirname(resolve(report)) !== resolve(out)))
+    await checkFolder(report);
+  if (perplexity !== undefined) await checkText(perplexity, checkpoint);
+}
+
+async function checkFolder(report: string): Promise<void> {
+  const folder = dirname(resolve(report));
+  const found = await stat(folder).catch((error: NodeJS.ErrnoException) => {
+    throw new EspalierError("ERR_FILE_WRITE", `report: ${report}: ${error.message}`, { cause: error });
+  });
+  if (!found.isDirectory()) throw new EspalierError("ERR_FILE_WRITE", `report: ${report}: ${folder} is no directory`);
+}
+
+async function checkText(perplexity: string, { tokenizerFiles, path }: Checkpoint): Promise<void> {
   const isFile = await stat(perplexity).then(
     (found) => found.isFile(),
     (error: NodeJS.ErrnoException) => {

@@ -49,6 +49,8 @@ export type TrainProgress =
   | { kind: "damaged"; path: string; message: string }
   | { kind: "saved"; step: number; path: string }
   | { kind: "noValidation" }
+  /** The model has quantized weights: the floats that their codes stand for are trained, and written. */
+  | { kind: "quantized"; path: string }
   /** The new model gets no tokenizer: it can be trained, but not prompted with text. */
   | { kind: "noTokenizer" };
 
@@ -166,6 +168,9 @@ async function runIn(run: Run): Promise<TrainResult> {
     throw new EspalierError("ERR_OUTPUT_EXISTS", `${paths.model} exists, but not the checkpoint it was made from`);
   }
   await announce(ranks, true);
+  const { tensors, path } = run.source.checkpoint;
+  if ([...tensors.values()].some(({ quantized }) => quantized !== undefined))
+    run.hooks.onProgress?.({ kind: "quantized", path });
   if (!hasTokenizer(run.source.checkpoint)) run.hooks.onProgress?.({ kind: "noTokenizer" });
   const { progress, resumedFrom } = await trainSteps(run).catch(async (error: unknown) => {
     await writeRunReport(options.out).catch(() => {}); // the error is what matters

@@ -6,6 +6,7 @@ import { binding, type QuantizedSource, type StoredPart } from "../../binding.js
 import { EspalierError, toEspalierError } from "../../errors.js";
 import { isRecord } from "../../json.js";
 import { expectedTensors } from "../../model/families.js";
+import { show } from "../../model/parse-fields.js";
 import type { ModelSpec } from "../../model/spec.js";
 import { nearestHint } from "../../nearest.js";
 import type { CheckpointTensor } from "../types.js";
@@ -39,14 +40,18 @@ function partsOf(layout: string): readonly string[] {
 export function quantizedModelOf(config: Record<string, unknown>, where: string): QuantizedModel | null {
   const quantization = config["quantization_config"] ?? null;
   if (quantization === null) return null;
-  const method = isRecord(quantization) ? quantization["quant_method"] : undefined;
-  if (isRecord(quantization) && typeof method === "string" && Object.hasOwn(methods, method))
-    return methods[method]!(quantization, where);
+  if (!isRecord(quantization))
+    throw new EspalierError(
+      "ERR_QUANT_CONFIG",
+      `${where}: quantization_config: expected an object, found ${show(quantization)}`,
+    );
+  const method = quantization["quant_method"];
+  if (typeof method === "string" && Object.hasOwn(methods, method)) return methods[method]!(quantization, where);
   const known = Object.keys(methods);
   throw new EspalierError(
     "ERR_QUANT_CONFIG",
-    `${where}: quantization_config.quant_method: expected one of ${known.join(", ")}, found ${JSON.stringify(method)}` +
-      nearestHint(String(method), known),
+    `${where}: quantization_config.quant_method: expected one of ${known.join(", ")}, found ${show(method)}` +
+      (typeof method === "string" ? nearestHint(method, known) : ""),
   );
 }
 

@@ -26,12 +26,19 @@ const groupSchema = z.looseObject({
 });
 type Group = z.infer<typeof groupSchema> & { id: string };
 
+const transformSchema = z.looseObject({
+  apply: z.array(z.looseObject({ location: z.string() })).nullish(),
+});
+
 const configSchema = z.looseObject({
   format: z.string().nullish(),
   config_groups: z.record(z.string(), groupSchema).nullish(),
   ignore: z.array(z.string()).nullish(),
   quantization_status: z.string().nullish(),
+  sparsity_config: z.looseObject({ format: z.string().nullish() }).nullish(),
+  transform_config: z.looseObject({ config_groups: z.record(z.string(), transformSchema).nullish() }).nullish(),
 });
+type Config = z.infer<typeof configSchema>;
 
 /** A format of the files -> our layout, and whether codes are floats of 4 bits. */
 const layouts: Readonly<Record<string, string>> = {
@@ -49,6 +56,7 @@ const classes: Readonly<Record<string, string>> = { embed_tokens: "Embedding" };
 export function openCompressedTensors(quantization: Record<string, unknown>, where: string): QuantizedModel {
   const prefix = "quantization_config";
   const config = parseFields(configSchema, quantization, { code: "ERR_QUANT_CONFIG", where, prefix });
+  refuseUnread(config, where);
   const groups = Object.entries(config.config_groups ?? {}).map(([id, group]) => ({ ...group, id }));
   const ignored = (config.ignore ?? []).map((target) => matcher(target, where));
   const matchers = groups.map(({ targets }) => targets.map((target) => matcher(target, where)));
@@ -63,6 +71,25 @@ export function openCompressedTensors(quantization: Record<string, unknown>, whe
       return weightOf(module, group, group.weights, config.format ?? "dense", where);
     },
   };
+}
+
+/** Parts of the configuration without which the same codes mean another model. */
+function refuseUnread({ sparsity_config: sparsity, transform_config: transform }: Config, where: string): void {
+  const format = sparsity?.format ?? "dense";
+  if (format !== "dense")
+    throw new EspalierError(
+      "ERR_QUANT_CONFIG",
+      `${where}: quantization_config.sparsity_config.format: expected dense, found "${format}"`,
+    );
+  // Transforms of weights are in the codes already; those of activations and caches happen while the model runs.
+  for (const [id, { apply }] of Object.entries(transform?.config_groups ?? {}))
+    for (const { location } of apply ?? [])
+      if (location !== "weight_input" && location !== "weight_output")
+        throw new EspalierError(
+          "ERR_QUANT_CONFIG",
+          `${where}: quantization_config.transform_config.config_groups.${id}: expected transforms of weights alone ` +
+            `(weight_input, weight_output), found one of "${location}"`,
+        );
 }
 
 /** A target: a class, a module's name, or "re:" and a pattern its name begins with. */

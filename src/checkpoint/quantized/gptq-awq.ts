@@ -8,15 +8,15 @@ import { parseFields } from "../../model/parse-fields.js";
 import type { QuantizedModel, QuantizedModule, QuantizedWeight } from "./types.js";
 
 const gptqSchema = z.looseObject({
-  bits: z.union([z.literal(4), z.literal(8)]),
+  bits: z.union([z.literal(4), z.literal(8)], "expected 4 or 8"),
   group_size: z.number().int(),
   /** "gptq_v2" stores zero points as they are; before, less one. */
   checkpoint_format: z.string().nullish(),
 });
 
 const awqSchema = z.looseObject({
-  bits: z.literal(4).nullish(),
-  w_bit: z.literal(4).nullish(),
+  bits: z.literal(4, "expected 4").nullish(),
+  w_bit: z.literal(4, "expected 4").nullish(),
   group_size: z.number().int().nullish(),
   q_group_size: z.number().int().nullish(),
   version: z.string().nullish(),

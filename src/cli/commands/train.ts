@@ -152,6 +152,8 @@ export function showTraining(context: CommandContext): (progress: TrainProgress)
         return progress.say(`passed over a damaged checkpoint: ${event.message}`);
       case "noValidation":
         return progress.say("no validation: the split leaves it no documents");
+      case "quantized":
+        return progress.say(`${event.path} is quantized: trained, and written, are the floats its codes stand for`);
       case "noTokenizer":
         return progress.say("the model gets no tokenizer: give --tokenizer DIR to prompt it with text later");
       case "saved":

@@ -15,6 +15,9 @@ const gguf = join(__dirname, "../../fixtures/gguf");
 let count = 0;
 const fresh = (): string => join(root, `q${count++}`);
 
+const circle: Record<string, unknown> = {};
+circle["itself"] = circle;
+
 type Given = Record<string, unknown>;
 const call = (given: Given): Promise<unknown> =>
   quantize({ model, scheme: "w8a8", out: fresh(), ...given } as unknown as QuantizeOptions);
@@ -31,6 +34,11 @@ describe("options", () => {
     [{ scheme: "w4a16", groupSize: 1e9 }, "ERR_ARGUMENT", ["groupSize"]],
     [{ scheme: "w4a16", groupSize: 64.5 }, "ERR_ARGUMENT", ["groupSize"]],
     [{ scheme: "w4a16", groupSize: "64" }, "ERR_ARGUMENT", ["groupSize"]],
+    [{ scheme: "w4a16", groupSize: NaN }, "ERR_ARGUMENT", ["groupSize", "found NaN"]],
+    [{ scheme: () => "w8a8" }, "ERR_ARGUMENT", ["scheme: expected string, found a function"]],
+    [{ scheme: 8n }, "ERR_ARGUMENT", ["scheme: expected string, found 8"]],
+    [{ scheme: circle }, "ERR_ARGUMENT", ["scheme: expected string, found [object Object]"]],
+    [{ out: "a\0b" }, "ERR_ARGUMENT", ["a\\u0000b", "expected a path without null bytes"]],
     [{ asymmetric: true }, "ERR_ARGUMENT", ["asymmetric: w8a8 has no zero points"]],
     [{ doubleQuant: true }, "ERR_ARGUMENT", ["doubleQuant: expected nf4 or fp4, found w8a8"]],
     [{ scheme: "w4a16", perTensor: true }, "ERR_ARGUMENT", ["perTensor: w4a16 has groups or blocks"]],

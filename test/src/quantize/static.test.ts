@@ -139,7 +139,7 @@ describe("is refused before anything is written", () => {
     [{ calibrationSamples: 0 }, "ERR_ARGUMENT", ["calibrationSamples"]],
     [{ calibration: "/nowhere.txt" }, "ERR_FILE_READ", ["/nowhere.txt"]],
     [{ calibration: latin }, "ERR_FILE_READ", ["expected UTF-8 text"]],
-    [{ calibration: empty }, "ERR_ARGUMENT", ["expected text of 2 tokens or more", "empty.txt"]],
+    [{ calibration: empty }, "ERR_ARGUMENT", ["expected text of 2 tokens or more", "empty.txt, found 0"]],
     [{ include: ["lm_head"] }, "ERR_ARGUMENT", ["lm_head: w8a8-static measures the inputs"]],
   ])("%j", async (given, code, parts) => {
     const out = fresh();

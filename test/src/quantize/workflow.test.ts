@@ -135,6 +135,8 @@ describe("report", () => {
     [{ perplexity: text }, "ERR_ARGUMENT", "perplexity: expected it with report alone"],
     [{ report: "page.html", maxTokens: 100 }, "ERR_ARGUMENT", "maxTokens: expected it with perplexity alone"],
     [{ report: "page.html", dryRun: true }, "ERR_ARGUMENT", "report: a dry run makes nothing to measure"],
+    [{ report: join(root, "nowhere/page.html") }, "ERR_FILE_WRITE", "report: "],
+    [{ report: join(text, "page.html") }, "ERR_FILE_WRITE", "report: "],
     [{ report: "page.html", perplexity: "/nowhere.txt" }, "ERR_FILE_READ", "/nowhere.txt"],
     [{ report: "page.html", perplexity: root }, "ERR_ARGUMENT", "perplexity: expected a text file"],
     [{ report: "page.html", perplexity: text }, "ERR_ARGUMENT", "has no tokenizer"],

@@ -6,6 +6,7 @@ import type { TrainProgress } from "../../../src/train/index.js";
 import { learningRate } from "../../../src/train/schedule.js";
 import { coded, tinyConfig, writeTinyDirectory } from "../../model-files.js";
 import { temporaryDirectory } from "../../temporary.js";
+import { quantizedModel } from "../checkpoint/quantized/fixtures.js";
 import { readEvents } from "./event-reader.js";
 import { checkpointsOf, metricsOf, runToy, smallRun, weightsOf } from "./fixtures.js";
 import type { ToyTrainer } from "./toy-trainer.js";
@@ -132,6 +133,17 @@ describe("train", () => {
     expect(kinds.filter((kind) => kind === "step")).toHaveLength(12);
     expect(kinds.filter((kind) => kind === "saved")).toHaveLength(4);
     expect(kinds.slice(0, 2)).toEqual(["noTokenizer", "noValidation"]);
+  });
+
+  it("says that a quantized model is trained as floats", async () => {
+    const seen: TrainProgress[] = [];
+    const { config: _config, ...rest } = smallRun;
+    const given = { ...rest, config: undefined as never, model: quantizedModel("int4-g32") };
+    const { result } = await runToy(newRun(), given, {}, { onProgress: (event) => seen.push(event) });
+    expect(seen).toContainEqual({ kind: "quantized", path: quantizedModel("int4-g32") });
+    await using checkpoint = await openCheckpoint(result.model);
+    expect([...checkpoint.tensors.values()].filter(({ type }) => type !== "f32")).toEqual([]);
+    expect(checkpoint.config).not.toHaveProperty("quantization_config");
   });
 });
 

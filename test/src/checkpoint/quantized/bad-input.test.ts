@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openWhole, readTensor } from "../../../../src/checkpoint/index.js";
+import { quantizedModelOf } from "../../../../src/checkpoint/quantized/collect.js";
 import { EspalierError } from "../../../../src/errors.js";
 import { quantize } from "../../../../src/quantize/index.js";
 import { coded, safetensorsBytes, type Json, type TensorBytes } from "../../../model-files.js";
@@ -46,6 +47,10 @@ const remove = ({ tensors }: Model, suffix: string): void => {
   );
 };
 
+const transforms = (...locations: string[]): Json => ({
+  config_groups: { R3: { type: "hadamard", apply: locations.map((location) => ({ location, targets: ["Linear"] })) } },
+});
+
 const groupOf = ({ quantization }: Model): Json => (quantization["config_groups"] as Record<string, Json>)["group_0"]!;
 
 describe("quantization_config", () => {
@@ -87,7 +92,20 @@ describe("quantization_config", () => {
     ["a group of no columns", "int4-g32", (m) => ((groupOf(m)["weights"] as Json)["group_size"] = 0), ["group_size"]],
     ["a broken pattern", "int4-g32", (m) => (groupOf(m)["targets"] = ["re:("]), ["re:("]],
     ["groups that are none", "int4-g32", (m) => (m.quantization["config_groups"] = 3), ["config_groups"]],
-    ["GPTQ of 3 bits", "gptq-g32", (m) => (m.quantization["bits"] = 3), ["bits"]],
+    [
+      "transforms of activations",
+      "int4-g32",
+      (m) => (m.quantization["transform_config"] = transforms("weight_output", "input")),
+      ["transform_config.config_groups.R3", "weight_input", '"input"'],
+    ],
+    [
+      "sparse files",
+      "int4-g32",
+      (m) => (m.quantization["sparsity_config"] = { format: "sparse-24-bitmask" }),
+      ["sparsity_config.format", "expected dense", "sparse-24-bitmask"],
+    ],
+    ["GPTQ of 3 bits", "gptq-g32", (m) => (m.quantization["bits"] = 3), ["bits: expected 4 or 8, found 3"]],
+    ["AWQ of 8 bits", "awq-g64", (m) => (m.quantization["bits"] = 8), ["bits: expected 4, found 8"]],
     [
       "a GPTQ format",
       "gptq-g32",
@@ -98,6 +116,19 @@ describe("quantization_config", () => {
     ["LLM.int8()", "bitsandbytes-fp4", (m) => (m.quantization["load_in_8bit"] = true), ["load_in_8bit"]],
   ])("with %s is refused", async (_, fixture, change, parts) => {
     await refuses(changed(fixture, change), "ERR_QUANT_CONFIG", "quantization_config", ...parts);
+  });
+
+  it.each(["gptq", [], 4])("that is no object but %j is refused", (value) => {
+    const code = expect(() => quantizedModelOf({ quantization_config: value }, "config.json"));
+    code.toThrow(coded("ERR_QUANT_CONFIG", `quantization_config: expected an object, found ${JSON.stringify(value)}`));
+  });
+
+  it("may name transforms of weights, which are in the codes, and dense files", async () => {
+    const change = ({ quantization }: Model): void => {
+      quantization["transform_config"] = transforms("weight_input", "weight_output");
+      quantization["sparsity_config"] = { format: "dense", global_sparsity: 0.1 };
+    };
+    await readAll(changed("int4-g32", change));
   });
 });
 
