@@ -10,8 +10,11 @@ import { buildEngine, Engine, readEngineManifest } from "../engine/index.js";
 import { EspalierError } from "../errors.js";
 import { evaluatePerplexity, type PerplexityReport } from "../evaluate/index.js";
 import { withOwnLock } from "../files/lock.js";
+import { readText } from "../files/read-text.js";
 import { replaceFile } from "../files/replace-file.js";
+import type { ModelSpec } from "../model/spec.js";
 import { renderQuantizationReport, reportEngine, reportMachine, type ReportData } from "../report/index.js";
+import { tokenizerFromCheckpoint } from "../tokenizer/index.js";
 import { version } from "../version.js";
 import { quantizeError, type ResolvedQuantizeOptions } from "./config.js";
 import type { QuantizedWeightReport } from "./quantize.js";
@@ -46,6 +49,8 @@ export interface MeasureHooks {
 
 const WINDOW = 512;
 const MAX_TOKENS = 16384;
+/** Of a text longer than this a window is filled, as good as always. */
+const CHARACTERS_PER_TOKEN = 64;
 const SPEED = { isl: [128], osl: [32], batch: [1], repeats: 3, maxAttempts: 1 };
 
 /** Before hours of work: what the report will read must be there, and the place it will be written to. */
@@ -53,7 +58,7 @@ export async function checkReport(checkpoint: Checkpoint, options: ResolvedQuant
   const { perplexity, report, out } = options;
   if (report !== undefined && (out === undefined || dirname(resolve(report)) !== resolve(out)))
     await checkFolder(report);
-  if (perplexity !== undefined) await checkText(perplexity, checkpoint);
+  if (perplexity !== undefined) await checkText(perplexity, checkpoint, options.maxTokens ?? MAX_TOKENS);
 }
 
 async function checkFolder(report: string): Promise<void> {
@@ -64,7 +69,7 @@ async function checkFolder(report: string): Promise<void> {
   if (!found.isDirectory()) throw new EspalierError("ERR_FILE_WRITE", `report: ${report}: ${folder} is no directory`);
 }
 
-async function checkText(perplexity: string, { tokenizerFiles, path }: Checkpoint): Promise<void> {
+async function checkText(perplexity: string, checkpoint: Checkpoint, maxTokens: number): Promise<void> {
   const isFile = await stat(perplexity).then(
     (found) => found.isFile(),
     (error: NodeJS.ErrnoException) => {
@@ -72,8 +77,22 @@ async function checkText(perplexity: string, { tokenizerFiles, path }: Checkpoin
     },
   );
   if (!isFile) throw quantizeError(`perplexity: expected a text file, ${perplexity} is none`);
-  if (tokenizerFiles.tokenizerJson === undefined && tokenizerFiles.gguf === undefined)
-    throw quantizeError(`perplexity: ${path} has no tokenizer, the text cannot be read by it`);
+  await using tokenizer = await tokenizerFromCheckpoint(checkpoint);
+  if (tokenizer === null)
+    throw quantizeError(`perplexity: ${checkpoint.path} has no tokenizer, the text cannot be read by it`);
+  const text = await readText(perplexity);
+  const window = windowOf(checkpoint.spec);
+  const ids = await tokenizer.encode(text.slice(0, window * CHARACTERS_PER_TOKEN), { addSpecialTokens: true });
+  const found = Math.min(ids.length, maxTokens);
+  if (found < window && (text.length <= window * CHARACTERS_PER_TOKEN || maxTokens < window))
+    throw new EspalierError(
+      "ERR_TEXT_TOO_SHORT",
+      `perplexity: ${perplexity}: expected at least ${window} tokens (one window), found ${found}`,
+    );
+}
+
+function windowOf({ maxPositions }: ModelSpec): number {
+  return Math.min(WINDOW, maxPositions);
 }
 
 /** Writes the page `options.report`. `dtype` is what the source is built in. */
@@ -176,7 +195,7 @@ async function perplexityOf(
 ): Promise<PerplexityReport | null> {
   if (file === undefined) return null;
   const { spec } = await readEngineManifest(directory);
-  const window = Math.min(WINDOW, spec.maxPositions);
+  const window = windowOf(spec);
   const stop = signal === undefined ? {} : { signal };
   await using engine = await Engine.load(directory, { contextTokens: window, ...stop });
   return await evaluatePerplexity(engine, {

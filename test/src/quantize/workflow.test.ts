@@ -16,6 +16,9 @@ const root = temporaryDirectory();
 const model = writeModel(join(root, "model"), quantizableConfig);
 const teacher = join(__dirname, "../../../models/teacher");
 const text = join(teacher, "held-out.txt");
+const [short, latin] = [join(root, "short.txt"), join(root, "latin.txt")];
+writeFileSync(short, "Call me Ishmael.");
+writeFileSync(latin, Buffer.from([0x63, 0xe9]));
 let count = 0;
 const fresh = (): string => join(root, `q${count++}`);
 
@@ -140,6 +143,9 @@ describe("report", () => {
     [{ report: "page.html", perplexity: "/nowhere.txt" }, "ERR_FILE_READ", "/nowhere.txt"],
     [{ report: "page.html", perplexity: root }, "ERR_ARGUMENT", "perplexity: expected a text file"],
     [{ report: "page.html", perplexity: text }, "ERR_ARGUMENT", "has no tokenizer"],
+    [{ model: teacher, report: "page.html", perplexity: text, maxTokens: 100 }, "ERR_TEXT_TOO_SHORT", "512 tokens"],
+    [{ model: teacher, report: "page.html", perplexity: short }, "ERR_TEXT_TOO_SHORT", "short.txt: expected at least"],
+    [{ model: teacher, report: "page.html", perplexity: latin }, "ERR_FILE_READ", "expected UTF-8 text"],
   ] as const)("%j is refused before anything is done", async (options, code, words) => {
     const out = fresh();
     await expect(quantize({ model, scheme: "w8a8", ...options, out })).rejects.toThrow(coded(code, words));
