@@ -2,8 +2,10 @@
  * checkTensors: does a checkpoint hold exactly the tensors its family needs, in shapes and types that can be used?
  */
 import { EspalierError } from "../errors.js";
+import { isRecord } from "../json.js";
 import { expectedTensors, ignorableNames } from "../model/families.js";
 import { kvCacheSchemeOf, kvScaleNames } from "../model/kv-cache-scheme.js";
+import { show } from "../model/parse-fields.js";
 import { checkReadable } from "./read.js";
 import type { Checkpoint } from "./types.js";
 
@@ -11,6 +13,7 @@ const LISTED = 5;
 
 /** Throws ERR_CHECKPOINT_TENSORS, ERR_SHAPE, ERR_GGUF_TYPE or ERR_TENSOR_DTYPE with the names concerned. */
 export function checkTensors(checkpoint: Checkpoint): void {
+  checkOpened(checkpoint);
   const { spec, tensors, path } = checkpoint;
   const expected = expectedTensors(spec);
   const missing = expected.filter((tensor) => !tensors.has(tensor.name)).map((tensor) => tensor.name);
@@ -34,6 +37,15 @@ export function checkTensors(checkpoint: Checkpoint): void {
       );
     checkReadable(tensor);
   }
+}
+
+/** ERR_ARGUMENT: a path, say, where an open checkpoint is due. */
+function checkOpened(checkpoint: unknown): void {
+  if (!isRecord(checkpoint) || !(checkpoint["tensors"] instanceof Map))
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `checkpoint: expected one that openCheckpoint opened, found ${show(checkpoint)}`,
+    );
 }
 
 /** Tensors that go with a quantized cache. */

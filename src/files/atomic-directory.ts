@@ -8,6 +8,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { types } from "node:util";
 import { throwIfAborted } from "../abort.js";
 import { EspalierError } from "../errors.js";
+import { show } from "../model/parse-fields.js";
 import { isProcessAlive } from "./process-alive.js";
 
 export interface AtomicDirectoryOptions {
@@ -54,7 +55,11 @@ async function writeBeside(
   options: AtomicDirectoryOptions,
   make: (staging: string) => Promise<void>,
 ): Promise<void> {
-  if (target === "") throw new EspalierError("ERR_ARGUMENT", `${what}: expected a path, found an empty string`);
+  if (typeof (target as unknown) !== "string" || target === "")
+    throw new EspalierError(
+      "ERR_ARGUMENT",
+      `${what}: expected a path, found ${target === "" ? "an empty string" : show(target)}`,
+    );
   const place = resolve(target);
   await refuseExisting(place, target);
   const parent = dirname(place);

@@ -19,6 +19,7 @@ import {
 import { EspalierError, toEspalierError } from "../errors.js";
 import { toWriteError } from "../files/atomic-directory.js";
 import { writeDirectoryAlone } from "../files/own-directory.js";
+import { checkHooks } from "../hooks.js";
 import { version } from "../version.js";
 import {
   calibrateInputs,
@@ -95,6 +96,7 @@ const FIGURES = "quantization.json";
  */
 export async function quantize(given: QuantizeOptions, hooks: QuantizeHooks = {}): Promise<QuantizeResult> {
   const options = resolveQuantizeOptions(given);
+  checkHooks(hooks, "quantize");
   await using checkpoint = await openWhole(options.model);
   const plan = planQuantization(checkpoint, options);
   const samples = await takeCalibrationSamples(checkpoint, plan, options);

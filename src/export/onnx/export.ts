@@ -44,8 +44,8 @@ export async function exportOnnx(
   options: OnnxOptions = {},
   { onProgress, signal }: OnnxControls = {},
 ): Promise<OnnxExportResult> {
-  const resolved = resolveOnnxOptions(options, checkpoint.spec);
   checkTensors(checkpoint);
+  const resolved = resolveOnnxOptions(options, checkpoint.spec);
   const { graph, dequantized } = await graphOf(checkpoint, resolved, signal);
   const sizes = [...graph.initializers.values()].map(({ type, dims }) => tensorBytes(type, dims));
   const bytesTotal = sizes.reduce((sum, size) => sum + size, 0);

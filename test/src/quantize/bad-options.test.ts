@@ -1,8 +1,11 @@
 /** Options and models that cannot be: each message names what, what was expected and what came. */
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { exportHuggingFace, openCheckpoint, type Checkpoint } from "../../../src/checkpoint/index.js";
 import { buildEngine } from "../../../src/engine/index.js";
-import { quantize, type QuantizeOptions } from "../../../src/quantize/index.js";
+import { exportGguf } from "../../../src/export/gguf/index.js";
+import { exportOnnx } from "../../../src/export/onnx/index.js";
+import { quantize, type QuantizeHooks, type QuantizeOptions } from "../../../src/quantize/index.js";
 import { coded } from "../../model-files.js";
 import { temporaryDirectory } from "../../temporary.js";
 import { espalier } from "../cli/run.js";
@@ -78,6 +81,31 @@ describe("options", () => {
     await expect(call(given as Given)).rejects.toThrow(coded(code, ...parts));
     expect(readdirSync(root).filter((name) => name !== "model")).toEqual([]);
   });
+});
+
+it.each<[unknown, string]>([
+  [null, "quantize: hooks: expected an object, found null"],
+  [{ signal: "now" }, 'quantize: signal: expected an AbortSignal, found "now"'],
+  [{ onProgress: 5 }, "quantize: onProgress: expected a function, found 5"],
+])("hooks that cannot be are refused before anything is done: %j", async (hooks, words) => {
+  const out = fresh();
+  await expect(quantize({ model, scheme: "w8a8", out }, hooks as QuantizeHooks)).rejects.toThrow(
+    coded("ERR_ARGUMENT", words),
+  );
+  expect(existsSync(out)).toBe(false);
+});
+
+it("exports name what is no open checkpoint, and what is no path", async () => {
+  await using checkpoint = await openCheckpoint(model);
+  for (const write of [exportGguf, exportHuggingFace, exportOnnx]) {
+    for (const wrong of [model, null, {}])
+      await expect(write(wrong as unknown as Checkpoint, fresh())).rejects.toThrow(
+        coded("ERR_ARGUMENT", "checkpoint: expected one that openCheckpoint opened, found"),
+      );
+    await expect(write(checkpoint, 7 as unknown as string)).rejects.toThrow(
+      coded("ERR_ARGUMENT", "expected a path, found 7"),
+    );
+  }
 });
 
 it("--json says what was wrong as one document", async () => {
