@@ -31,6 +31,8 @@ def load(path, dtype):
         if hasattr(module, "compute_dtype"):  # bitsandbytes: what its layers multiply in
             module.compute_dtype = dtype
             module.compute_type_is_set = True
+            # Where a CPU has AVX512-BF16 it would round all scales to bfloat16 to pack them for a kernel.
+            module.support_avx512bf16_for_cpu = False
     return model
 
 

@@ -95,7 +95,7 @@ export function showQuantizing(context: CommandContext): {
   return {
     onPlan: ({ peakBytes, untiedHeadBytes, quantizedParameters, parameters }) => {
       context.progress.say(
-        `${quantizedParameters} of ${parameters} parameters, about ${formatBytes(peakBytes)} of memory at most`,
+        `${quantizedParameters} of ${parameters} parameters, about ${formatBytes(peakBytes)} of memory at most beside Node's own`,
       );
       if (untiedHeadBytes > 0) context.progress.say(untiedLine(untiedHeadBytes));
     },
