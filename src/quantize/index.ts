@@ -6,12 +6,7 @@ export {
   type RangeMethod,
   type ResolvedQuantizeOptions,
 } from "./config.js";
-export {
-  quantize,
-  type QuantizedWeightReport,
-  type QuantizeHooks,
-  type QuantizeProgress,
-  type QuantizeResult,
-} from "./quantize.js";
+export { quantize, type QuantizeHooks, type QuantizeProgress, type QuantizeResult } from "./quantize.js";
 export type { MeasuredModel, MeasureProgress, QuantizationMeasurement } from "./report.js";
 export { schemes, type Scheme } from "./schemes.js";
+export type { QuantizedWeightReport } from "./write-weights.js";

@@ -17,7 +17,7 @@ import { renderQuantizationReport, reportEngine, reportMachine, type ReportData 
 import { tokenizerFromCheckpoint } from "../tokenizer/index.js";
 import { version } from "../version.js";
 import { quantizeError, type ResolvedQuantizeOptions } from "./config.js";
-import type { QuantizedWeightReport } from "./quantize.js";
+import type { QuantizedWeightReport } from "./write-weights.js";
 import { schemes } from "./schemes.js";
 
 /** Of the source or the quantized model, as an engine. */
