@@ -73,7 +73,8 @@ struct QuantizeOptions {
 
 // w [rows, cols] f32 -> codes and scales. The same for every number of threads and every ISA.
 // ERR_QUANT_GROUP_SIZE when the group does not divide the columns, ERR_WEIGHT_VALUE at the first weight that is not
-// finite (its row and column), ERR_ARGUMENT for options that the format does not have.
+// finite (its row and column), ERR_ARGUMENT for options that the format does not have. The memory of out's codes is
+// used again; what `out` held is lost in any case.
 Status quantize_matrix(const NumberFormat& format, const QuantizeOptions& options, const float* w, int64_t rows,
                        int64_t cols, Isa isa, ThreadPool* pool, QuantizedMatrix* out);
 
