@@ -2,7 +2,7 @@
 // nothing when its inputs have not changed. No dependencies: they run before any are installed.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -139,6 +139,7 @@ export function buildTypeScript() {
   unlessCurrent("typescript", "dist/index.js", print, () => {
     say("compiling TypeScript");
     run(process.execPath, ["node_modules/typescript/bin/tsc"]);
+    chmodSync("dist/cli/main.js", 0o755); // `npx espalier` in a clone runs it as it is
   });
 }
 
